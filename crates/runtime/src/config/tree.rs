@@ -1,0 +1,448 @@
+//! Operations on a configuration as a tree of JSON values, guided by a sample
+//! tree that holds every key.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::{ENV_PREFIX, Problem, Schema};
+
+/// The key that stands for any name in a map with free keys.
+const ANY: &str = "*";
+
+/// A configuration as a tree.
+pub(super) fn of<T: Serialize>(config: &T) -> Value {
+    serde_json::to_value(config).expect("a configuration has string keys and finite numbers")
+}
+
+/// Drops `null`: an empty YAML key or an absent option means "not set".
+pub(super) fn remove_unset(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.retain(|_, v| !v.is_null());
+            map.values_mut().for_each(remove_unset);
+        }
+        Value::Array(list) => list.iter_mut().for_each(remove_unset),
+        _ => {}
+    }
+}
+
+/// Moves every key that the sample does not know into `problems`.
+pub(super) fn remove_unknown(tree: &mut Value, sample: &Value, problems: &mut Vec<Problem>) {
+    let known = keys(sample, &Value::Null);
+    walk_unknown(tree, sample, "", &known, problems);
+}
+
+fn walk_unknown(
+    tree: &mut Value,
+    sample: &Value,
+    path: &str,
+    known: &[(String, Value)],
+    problems: &mut Vec<Problem>,
+) {
+    match (tree, sample) {
+        (Value::Object(map), Value::Object(shape)) => {
+            let any = shape.get(ANY);
+            let names: Vec<String> = map.keys().cloned().collect();
+            for name in names {
+                let child_path = join(path, &name);
+                match shape.get(&name).or(any) {
+                    Some(shape) => {
+                        if let Some(child) = map.get_mut(&name) {
+                            walk_unknown(child, shape, &child_path, known, problems);
+                        }
+                    }
+                    None => {
+                        map.remove(&name);
+                        let near = nearest(path, &name, shape, known);
+                        problems.push(Problem::new(
+                            child_path,
+                            format!("unknown key; the nearest known key is {near}"),
+                        ));
+                    }
+                }
+            }
+        }
+        (Value::Array(list), Value::Array(shape)) => {
+            if let Some(shape) = shape.first() {
+                for (i, item) in list.iter_mut().enumerate() {
+                    walk_unknown(item, shape, &format!("{path}[{i}]"), known, problems);
+                }
+            }
+        }
+        // A value of another type is for `deserialize` to report.
+        _ => {}
+    }
+}
+
+/// A misspelt neighbour, else the same name elsewhere, else what looks most alike.
+fn nearest(
+    parent: &str,
+    name: &str,
+    siblings: &Map<String, Value>,
+    known: &[(String, Value)],
+) -> String {
+    let sibling = siblings
+        .keys()
+        .map(|key| (strsim::normalized_damerau_levenshtein(name, key), key))
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    if let Some((score, key)) = sibling
+        && score >= 0.6
+    {
+        return join(parent, key);
+    }
+    let path = join(parent, name);
+    let score = |key: &str| {
+        let last = key.rsplit('.').next().unwrap_or(key);
+        if last == name {
+            return 2.0;
+        }
+        // `token_hmac_secret_key` is an older spelling of `client.token.hmac_secret_key`.
+        let flat = key.replace(['.', '['], "_").replace(']', "");
+        let suffix = flat.ends_with(&format!("_{name}"));
+        let alike = strsim::normalized_damerau_levenshtein(&path, key);
+        if suffix { 1.0 + alike } else { alike }
+    };
+    known
+        .iter()
+        .map(|(key, _)| (score(key), key))
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map_or_else(String::new, |(_, key)| key.clone())
+}
+
+/// Lays the environment over the tree.
+pub(super) fn apply_env(
+    tree: &mut Value,
+    sample: &Value,
+    env: Vec<(String, String)>,
+    problems: &mut Vec<Problem>,
+) {
+    for (variable, text) in env {
+        let Some(rest) = variable.strip_prefix(ENV_PREFIX) else {
+            continue;
+        };
+        if let Some((path, shape)) = by_variable(sample, rest) {
+            match coerce(&text, shape) {
+                Ok(value) => set(tree, &path, value),
+                Err(message) => problems.push(Problem::new(variable, message)),
+            }
+        } else if !is_foreign(rest, &text) {
+            let near = nearest_variable(sample, rest);
+            problems.push(Problem::new(
+                variable,
+                format!("no such key; the nearest known variable is {near}"),
+            ));
+        }
+    }
+}
+
+/// Lays flags over the tree.
+pub(super) fn apply_overrides(
+    tree: &mut Value,
+    sample: &Value,
+    overrides: Vec<(String, String)>,
+    problems: &mut Vec<Problem>,
+) {
+    for (key, text) in overrides {
+        let path: Vec<String> = key.split('.').map(str::to_owned).collect();
+        let shape = path.iter().try_fold(sample, |node, name| {
+            let map = node.as_object()?;
+            map.get(name).or_else(|| map.get(ANY))
+        });
+        let Some(shape) = shape else {
+            let known = keys(sample, &Value::Null);
+            let near = nearest("", &key, &Map::new(), &known);
+            problems.push(Problem::new(
+                key,
+                format!("unknown key; the nearest known key is {near}"),
+            ));
+            continue;
+        };
+        match coerce(&text, shape) {
+            Ok(value) => set(tree, &path, value),
+            Err(message) => problems.push(Problem::new(key, message)),
+        }
+    }
+}
+
+/// The key that `CLIENT_PING_INTERVAL` means. Underscores separate levels and
+/// occur in names, so every way to cut is tried, the longest name first.
+fn by_variable<'s>(node: &'s Value, rest: &str) -> Option<(Vec<String>, &'s Value)> {
+    let map = node.as_object()?;
+    let mut names: Vec<&String> = map.keys().filter(|name| *name != ANY).collect();
+    names.sort_by_key(|name| std::cmp::Reverse(name.len()));
+    for name in names {
+        let upper = name.to_uppercase();
+        if rest == upper {
+            return Some((vec![name.clone()], &map[name]));
+        }
+        if let Some(deeper) = rest.strip_prefix(&upper).and_then(|r| r.strip_prefix('_'))
+            && let Some((mut path, shape)) = by_variable(&map[name], deeper)
+        {
+            path.insert(0, name.clone());
+            return Some((path, shape));
+        }
+    }
+    None
+}
+
+fn nearest_variable(sample: &Value, rest: &str) -> String {
+    keys(sample, &Value::Null)
+        .iter()
+        // Inside a list there are no variables: the list as a whole has one.
+        .map(|(key, _)| key.split("[]").next().unwrap_or(key))
+        .map(|key| key.replace('.', "_").to_uppercase())
+        .max_by(|a, b| {
+            let score = |name: &str| strsim::normalized_damerau_levenshtein(rest, name);
+            score(a).total_cmp(&score(b))
+        })
+        .map_or_else(String::new, |name| format!("{ENV_PREFIX}{name}"))
+}
+
+/// Whether a variable is not meant for the configuration: the flag `--config`,
+/// switches of tests, and what Kubernetes sets in every container of a
+/// namespace that has a service named `fanfare…`.
+fn is_foreign(rest: &str, text: &str) -> bool {
+    let link = |protocol: &str| {
+        rest.split_once("PORT_")
+            .is_some_and(|(_, port)| port.contains(protocol))
+    };
+    rest == "CONFIG"
+        || rest.starts_with("TEST_")
+        || rest.ends_with("SERVICE_HOST")
+        || rest.ends_with("SERVICE_PORT")
+        || rest.contains("SERVICE_PORT_")
+        || (rest.ends_with("PORT") && text.contains("://"))
+        || ["_TCP", "_UDP", "_SCTP"].into_iter().any(link)
+}
+
+/// A text as the type that the sample has at its place.
+fn coerce(text: &str, shape: &Value) -> Result<Value, String> {
+    match shape {
+        Value::Bool(_) => match text {
+            "true" | "1" => Ok(Value::Bool(true)),
+            "false" | "0" => Ok(Value::Bool(false)),
+            _ => Err("expected true or false".to_owned()),
+        },
+        Value::Number(_) => serde_json::from_str::<serde_json::Number>(text)
+            .map(Value::Number)
+            .map_err(|_| "expected a number".to_owned()),
+        Value::Array(items) => {
+            let is_table = items.first().is_some_and(Value::is_object);
+            if is_table || text.trim_start().starts_with('[') {
+                return match serde_json::from_str(text) {
+                    Ok(list @ Value::Array(_)) => Ok(list),
+                    Ok(_) => Err("expected a JSON array".to_owned()),
+                    Err(e) => Err(format!("expected a JSON array: {e}")),
+                };
+            }
+            text.split(',')
+                .map(str::trim)
+                .filter(|item| !item.is_empty())
+                .map(|item| match items.first() {
+                    Some(shape) => coerce(item, shape),
+                    None => Ok(Value::String(item.to_owned())),
+                })
+                .collect()
+        }
+        Value::Object(_) => match serde_json::from_str(text) {
+            Ok(map @ Value::Object(_)) => Ok(map),
+            Ok(_) => Err("expected a JSON object".to_owned()),
+            Err(e) => Err(format!("expected a JSON object: {e}")),
+        },
+        Value::String(_) | Value::Null => Ok(Value::String(text.to_owned())),
+    }
+}
+
+fn set(tree: &mut Value, path: &[String], value: Value) {
+    let Some((last, parents)) = path.split_last() else {
+        return;
+    };
+    let mut node = tree;
+    for name in parents {
+        if !node.is_object() {
+            *node = Value::Object(Map::new());
+        }
+        node = &mut node[name.as_str()];
+    }
+    if !node.is_object() {
+        *node = Value::Object(Map::new());
+    }
+    node[last.as_str()] = value;
+}
+
+/// Deserializes, reporting every value that does not fit: each is named, taken
+/// out, and the rest is tried again. With problems the result is not meaningful.
+pub(super) fn deserialize<T: Schema>(
+    mut tree: Value,
+    sample: &Value,
+    problems: &mut Vec<Problem>,
+) -> T {
+    loop {
+        let message = match T::deserialize(&tree) {
+            Ok(config) => return config,
+            Err(error) => error.to_string(),
+        };
+        let blamed = blame::<T>(&tree, &message);
+        problems.push(Problem::new(display(&blamed), message));
+        let taken_out = match blamed.last() {
+            // A list keeps its length, so that later problems name the right index.
+            Some(Step::Index(_)) => replace_by_sample(&mut tree, &blamed, sample),
+            Some(Step::Key(_)) => remove(&mut tree, &blamed),
+            None => false,
+        };
+        if !taken_out {
+            return T::default();
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Key(String),
+    Index(usize),
+}
+
+/// The deepest place without which this error would not be.
+///
+/// Found by leaving out one part at a time: serde does not tell the place of an
+/// error below a flattened struct.
+fn blame<T: Schema>(tree: &Value, message: &str) -> Vec<Step> {
+    let mut path: Vec<Step> = Vec::new();
+    loop {
+        let children: Vec<Step> = match at(tree, &path) {
+            Some(Value::Object(map)) => map.keys().cloned().map(Step::Key).collect(),
+            Some(Value::Array(list)) => (0..list.len()).map(Step::Index).collect(),
+            _ => Vec::new(),
+        };
+        let guilty = children.into_iter().find(|step| {
+            let mut without = tree.clone();
+            let mut child = path.clone();
+            child.push(step.clone());
+            if !remove(&mut without, &child) {
+                return false;
+            }
+            match T::deserialize(&without) {
+                Ok(_) => true,
+                Err(error) if error.to_string() != message => {
+                    // A required key that is now missing is a new error of the
+                    // same table, not a sign of guilt.
+                    !matches!(step, Step::Key(key) if error.to_string() == format!("missing field `{key}`"))
+                }
+                Err(_) if message.starts_with("missing field") => false,
+                Err(_) => {
+                    // The same error may come from a later twin: is this one bad
+                    // when it is alone?
+                    let mut alone = tree.clone();
+                    keep_only(&mut alone, &path, step);
+                    T::deserialize(&alone).is_err_and(|e| e.to_string() == message)
+                }
+            }
+        });
+        match guilty {
+            Some(step) => path.push(step),
+            None => return path,
+        }
+    }
+}
+
+fn at<'t>(tree: &'t Value, path: &[Step]) -> Option<&'t Value> {
+    path.iter().try_fold(tree, |node, step| match step {
+        Step::Key(key) => node.get(key),
+        Step::Index(i) => node.get(*i),
+    })
+}
+
+fn at_mut<'t>(tree: &'t mut Value, path: &[Step]) -> Option<&'t mut Value> {
+    path.iter().try_fold(tree, |node, step| match step {
+        Step::Key(key) => node.get_mut(key),
+        Step::Index(i) => node.get_mut(*i),
+    })
+}
+
+fn remove(tree: &mut Value, path: &[Step]) -> bool {
+    let Some((last, parents)) = path.split_last() else {
+        return false;
+    };
+    match (at_mut(tree, parents), last) {
+        (Some(Value::Object(map)), Step::Key(key)) => map.remove(key).is_some(),
+        (Some(Value::Array(list)), Step::Index(i)) if *i < list.len() => {
+            list.remove(*i);
+            true
+        }
+        _ => false,
+    }
+}
+
+/// Puts the sample's element in the place of a list's element.
+fn replace_by_sample(tree: &mut Value, path: &[Step], sample: &Value) -> bool {
+    let shape = path.iter().try_fold(sample, |node, step| match step {
+        Step::Key(key) => node.get(key).or_else(|| node.get(ANY)),
+        Step::Index(_) => node.get(0),
+    });
+    match (at_mut(tree, path), shape) {
+        (Some(place), Some(shape)) if place != shape => {
+            place.clone_from(shape);
+            true
+        }
+        _ => remove(tree, path),
+    }
+}
+
+/// Reduces the tree to one branch.
+fn keep_only(tree: &mut Value, path: &[Step], step: &Step) {
+    let mut full = path.to_vec();
+    full.push(step.clone());
+    for depth in 0..full.len() {
+        match (at_mut(tree, &full[..depth]), &full[depth]) {
+            (Some(Value::Object(map)), Step::Key(key)) => map.retain(|k, _| k == key),
+            (Some(Value::Array(list)), Step::Index(i)) => {
+                let kept = list.swap_remove(*i);
+                *list = vec![kept];
+                full[depth] = Step::Index(0);
+            }
+            _ => return,
+        }
+    }
+}
+
+fn display(path: &[Step]) -> String {
+    path.iter().fold(String::new(), |text, step| match step {
+        Step::Key(key) => join(&text, key),
+        Step::Index(i) => format!("{text}[{i}]"),
+    })
+}
+
+/// Every leaf of the sample with its default.
+pub(super) fn keys(sample: &Value, default: &Value) -> Vec<(String, Value)> {
+    let mut found = Vec::new();
+    collect_keys(sample, Some(default), "", &mut found);
+    found
+}
+
+fn collect_keys(
+    sample: &Value,
+    default: Option<&Value>,
+    path: &str,
+    found: &mut Vec<(String, Value)>,
+) {
+    match sample {
+        Value::Object(map) if !map.is_empty() && !map.contains_key(ANY) => {
+            for (name, child) in map {
+                let default = default.and_then(|d| d.get(name));
+                collect_keys(child, default, &join(path, name), found);
+            }
+        }
+        Value::Array(list) if list.first().is_some_and(Value::is_object) => {
+            collect_keys(&list[0], Some(&list[0]), &format!("{path}[]"), found);
+        }
+        _ => found.push((path.to_owned(), default.cloned().unwrap_or(Value::Null))),
+    }
+}
+
+fn join(path: &str, name: &str) -> String {
+    if path.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{path}.{name}")
+    }
+}
