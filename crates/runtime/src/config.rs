@@ -16,6 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+pub use self::duration::Timespan;
 pub use self::secret::{Secret, SecretUrl};
 
 /// The exit status for a bad configuration (`EX_USAGE` of sysexits).
@@ -29,6 +30,12 @@ pub const ENV_PREFIX: &str = "FANFARE_";
 /// Put `#[serde(default)]` on every struct of the tree, so that a missing key
 /// takes its default.
 pub trait Schema: Default + Serialize + DeserializeOwned {
+    /// Keys that users of a compatible program may have set, whose feature does
+    /// not exist here: `channel.namespaces[].delta_publish`. They are accepted
+    /// with a value that changes nothing (`false`, `0`, empty) and otherwise
+    /// refused as not supported yet, with all that is below them.
+    const UNSUPPORTED: &'static [&'static str] = &[];
+
     /// A value that shows every key: each list of tables has one element, each
     /// `Option` is `Some`. Types of environment variables and flags are taken
     /// from it. A map with free keys shows one entry named `*`.
@@ -141,7 +148,7 @@ pub fn load<T: Schema>(sources: Sources) -> Result<T, ConfigError> {
         None => Value::Object(serde_json::Map::new()),
     };
     tree::remove_unset(&mut tree);
-    tree::remove_unknown(&mut tree, &sample, &mut problems);
+    tree::remove_unknown(&mut tree, &sample, T::UNSUPPORTED, &mut problems);
     tree::apply_env(&mut tree, &sample, sources.env, &mut problems);
     tree::apply_overrides(&mut tree, &sample, sources.overrides, &mut problems);
 

@@ -1,13 +1,13 @@
 //! Durations as text: `25s`, `1m30s`, `720h`, `300ms`.
 //!
-//! For `#[serde(with = "runtime::config::duration")]` on a
-//! [`std::time::Duration`]. Numbers without a unit are refused, because nobody
-//! can tell seconds from nanoseconds by looking.
+//! A field is a [`Timespan`], or a [`std::time::Duration`] with
+//! `#[serde(with = "runtime::config::duration")]`. Numbers without a unit are
+//! refused, because nobody can tell seconds from nanoseconds by looking.
 
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
-use serde::{Deserializer, Serializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 const HOW: &str =
     "write a duration with its unit, such as \"25s\", \"1m30s\", \"300ms\" or \"720h\"";
@@ -22,6 +22,58 @@ const UNITS: [(&str, u128); 7] = [
     ("µs", 1_000),
     ("ns", 1),
 ];
+
+/// A duration in a configuration.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Timespan(#[serde(with = "self")] Duration);
+
+impl Timespan {
+    /// Nothing; for most keys "off".
+    pub const ZERO: Self = Self(Duration::ZERO);
+
+    /// So many seconds.
+    #[must_use]
+    pub const fn from_secs(n: u64) -> Self {
+        Self(Duration::from_secs(n))
+    }
+
+    /// So many milliseconds.
+    #[must_use]
+    pub const fn from_millis(n: u64) -> Self {
+        Self(Duration::from_millis(n))
+    }
+
+    /// As the standard library's type.
+    #[must_use]
+    pub const fn get(self) -> Duration {
+        self.0
+    }
+
+    /// Whether it is nothing.
+    #[must_use]
+    pub const fn is_zero(self) -> bool {
+        self.0.is_zero()
+    }
+}
+
+impl From<Duration> for Timespan {
+    fn from(duration: Duration) -> Self {
+        Self(duration)
+    }
+}
+
+impl fmt::Debug for Timespan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&format(self.0))
+    }
+}
+
+impl fmt::Display for Timespan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&format(self.0))
+    }
+}
 
 /// Reads `1h30m`, `1.5s`, `0`.
 ///

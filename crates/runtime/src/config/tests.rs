@@ -74,6 +74,8 @@ struct Log {
 }
 
 impl Schema for Config {
+    const UNSUPPORTED: &'static [&'static str] = &["sse", "channel.namespaces[].delta_publish"];
+
     fn sample() -> Self {
         Self {
             channel: Channels {
@@ -238,6 +240,24 @@ fn an_unknown_key_is_named_with_its_path_and_the_nearest_known_one() {
             "client.ping_intervall: unknown key; the nearest known key is client.ping_interval",
             "token_hmac_secret_key: unknown key; the nearest known key is \
              client.token.hmac_secret_key",
+        ]
+    );
+}
+
+#[test]
+fn what_is_not_supported_yet_is_accepted_only_while_it_is_off() {
+    let file = |on: bool| {
+        let text = format!(
+            "[sse]\nenabled = {on}\nsize = 3\n[[channel.namespaces]]\nname = 'a'\ndelta_publish = {on}"
+        );
+        Loader::file("toml", &text)
+    };
+    file(false).load();
+    assert_eq!(
+        file(true).problems(),
+        [
+            "channel.namespaces[0].delta_publish: not supported yet",
+            "sse: not supported yet"
         ]
     );
 }

@@ -27,50 +27,98 @@ pub(super) fn remove_unset(value: &mut Value) {
 }
 
 /// Moves every key that the sample does not know into `problems`.
-pub(super) fn remove_unknown(tree: &mut Value, sample: &Value, problems: &mut Vec<Problem>) {
-    let known = keys(sample, &Value::Null);
-    walk_unknown(tree, sample, "", &known, problems);
-}
-
-fn walk_unknown(
+pub(super) fn remove_unknown(
     tree: &mut Value,
     sample: &Value,
-    path: &str,
-    known: &[(String, Value)],
+    unsupported: &[&str],
     problems: &mut Vec<Problem>,
 ) {
-    match (tree, sample) {
-        (Value::Object(map), Value::Object(shape)) => {
-            let any = shape.get(ANY);
-            let names: Vec<String> = map.keys().cloned().collect();
-            for name in names {
-                let child_path = join(path, &name);
-                match shape.get(&name).or(any) {
-                    Some(shape) => {
-                        if let Some(child) = map.get_mut(&name) {
-                            walk_unknown(child, shape, &child_path, known, problems);
-                        }
+    let walk = UnknownKeys {
+        known: keys(sample, &Value::Null),
+        unsupported,
+    };
+    walk.enter(tree, sample, &Place::default(), problems);
+}
+
+/// A path as it is shown (`namespaces[1]`) and as it is declared (`namespaces[]`).
+#[derive(Clone, Debug, Default)]
+struct Place {
+    shown: String,
+    declared: String,
+}
+
+impl Place {
+    fn key(&self, name: &str) -> Self {
+        Self {
+            shown: join(&self.shown, name),
+            declared: join(&self.declared, name),
+        }
+    }
+
+    fn index(&self, i: usize) -> Self {
+        Self {
+            shown: format!("{}[{i}]", self.shown),
+            declared: format!("{}[]", self.declared),
+        }
+    }
+}
+
+struct UnknownKeys<'a> {
+    known: Vec<(String, Value)>,
+    unsupported: &'a [&'a str],
+}
+
+impl UnknownKeys<'_> {
+    fn enter(&self, tree: &mut Value, sample: &Value, place: &Place, problems: &mut Vec<Problem>) {
+        match (tree, sample) {
+            (Value::Object(map), Value::Object(shape)) => {
+                let any = shape.get(ANY);
+                map.retain(|name, child| {
+                    let inner = place.key(name);
+                    if let Some(shape) = shape.get(name).or(any) {
+                        self.enter(child, shape, &inner, problems);
+                        return true;
                     }
-                    None => {
-                        map.remove(&name);
-                        let near = nearest(path, &name, shape, known);
+                    if !self.unsupported.contains(&inner.declared.as_str()) {
+                        let near = nearest(&place.shown, name, shape, &self.known);
                         problems.push(Problem::new(
-                            child_path,
+                            inner.shown,
                             format!("unknown key; the nearest known key is {near}"),
                         ));
+                    } else if !is_idle(child) {
+                        problems.push(Problem::new(inner.shown, "not supported yet"));
+                    }
+                    false
+                });
+            }
+            (Value::Array(list), Value::Array(shape)) => {
+                if let Some(shape) = shape.first() {
+                    for (i, item) in list.iter_mut().enumerate() {
+                        self.enter(item, shape, &place.index(i), problems);
                     }
                 }
             }
+            // A value of another type is for `deserialize` to report.
+            _ => {}
         }
-        (Value::Array(list), Value::Array(shape)) => {
-            if let Some(shape) = shape.first() {
-                for (i, item) in list.iter_mut().enumerate() {
-                    walk_unknown(item, shape, &format!("{path}[{i}]"), known, problems);
-                }
-            }
+    }
+}
+
+/// Whether a value turns nothing on.
+fn is_idle(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Bool(true) => false,
+        Value::Number(n) => n.as_f64() == Some(0.0),
+        Value::String(text) => {
+            text.is_empty() || super::duration::parse(text).is_ok_and(|d| d.is_zero())
         }
-        // A value of another type is for `deserialize` to report.
-        _ => {}
+        Value::Array(list) => list.is_empty(),
+        // A section whose switch is off may hold all sorts of settings.
+        Value::Object(map) => match map.get("enabled") {
+            Some(enabled) => is_idle(enabled),
+            None => map.values().all(is_idle),
+        },
     }
 }
 
