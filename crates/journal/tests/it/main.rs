@@ -1,0 +1,25 @@
+//! One suite for logs in PostgreSQL and in SQLite, published through a broker.
+
+mod log;
+mod log_service;
+mod publisher;
+mod store;
+
+/// Runs each test on both stores.
+macro_rules! on_both_stores {
+    ($($test:ident),* $(,)?) => {
+        mod postgres {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test($crate::store::Store::postgres().await).await;
+            })*
+        }
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test($crate::store::Store::sqlite().await).await;
+            })*
+        }
+    };
+}
+pub(crate) use on_both_stores;
