@@ -17,7 +17,7 @@ use bytes::Bytes;
 
 pub use self::error::{Cause, Error};
 pub use self::memory::MemoryBroker;
-pub use self::redis::RedisConfig;
+pub use self::redis::{RedisBroker, RedisConfig, Stats};
 
 /// How long a position is kept when the caller does not say.
 pub const DEFAULT_META_TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);

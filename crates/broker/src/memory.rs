@@ -389,8 +389,9 @@ pub(crate) fn check_publish_at(
 
 /// Checks a position that comes from a caller's log.
 pub(crate) fn check_position(position: &Position) -> Result<()> {
-    if position.epoch.is_empty() {
-        return Err(Error::Invalid("a log's epoch must not be empty".into()));
+    if position.epoch.is_empty() || position.epoch.len() > 255 || position.epoch.contains('\n') {
+        let text = "a log's epoch must be one line of 1 to 255 bytes";
+        return Err(Error::Invalid(text.into()));
     }
     if position.offset > MAX_OFFSET {
         return Err(Error::Invalid(format!(

@@ -1,0 +1,222 @@
+//! The connection for commands: publish, history, presence.
+//!
+//! Calls of all tasks share one connection; what is issued at the same time goes
+//! out in one write. A task of its own keeps the connection: it connects, asks for
+//! signs of life and connects again, for ever.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, FromRedisValue, Pipeline, PushKind, RedisError, Script, Value, from_redis_value};
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::backoff::Backoff;
+use super::connector::{Connector, PING_INTERVAL, within};
+use super::failure;
+use super::scripts::Scripts;
+use super::stats::Stats;
+use crate::Result;
+use crate::error::Error;
+
+/// A connection that lived shorter than this was no success.
+const STABLE: Duration = Duration::from_secs(5);
+
+/// The handle; the connection's task is [`keep`].
+#[derive(Debug)]
+pub(super) struct Publisher {
+    shared: Arc<Shared>,
+    link: watch::Receiver<Option<Link>>,
+    stats: Arc<Stats>,
+    io_timeout: Duration,
+}
+
+#[derive(Clone, Debug)]
+struct Link {
+    id: u64,
+    connection: MultiplexedConnection,
+}
+
+/// What calls and the connection's task tell each other.
+#[derive(Debug, Default)]
+struct Shared {
+    /// Id of the newest link that somebody found broken.
+    broken: AtomicU64,
+    wake: Notify,
+}
+
+impl Shared {
+    fn report_broken(&self, id: u64) {
+        self.broken.fetch_max(id, Ordering::Relaxed);
+        self.wake.notify_one();
+    }
+}
+
+impl Publisher {
+    /// The handle, and what must be spawned to keep its connection.
+    pub(super) fn new(
+        connector: Arc<Connector>,
+        scripts: Arc<Scripts>,
+        stats: Arc<Stats>,
+        io_timeout: Duration,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        let shared = Arc::new(Shared::default());
+        let (sender, link) = watch::channel(None);
+        let keeper = keep(
+            connector,
+            scripts,
+            Arc::clone(&stats),
+            Arc::clone(&shared),
+            sender,
+            io_timeout,
+        );
+        let publisher = Self {
+            shared,
+            link,
+            stats,
+            io_timeout,
+        };
+        (publisher, keeper)
+    }
+
+    pub(super) fn is_available(&self) -> bool {
+        self.link.borrow().is_some()
+    }
+
+    /// Sends a command and waits for its answer.
+    pub(super) async fn command<T: FromRedisValue>(&self, command: &Cmd) -> Result<T> {
+        self.call(async |mut connection| command.query_async(&mut connection).await)
+            .await
+    }
+
+    /// Sends several commands at once and waits for all answers.
+    pub(super) async fn pipeline<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T> {
+        self.call(async |mut connection| pipeline.query_async(&mut connection).await)
+            .await
+    }
+
+    /// Runs a script. `command` is what [`evalsha`] began.
+    pub(super) async fn script<T: FromRedisValue>(
+        &self,
+        script: &Script,
+        command: &Cmd,
+    ) -> Result<T> {
+        let query = async |mut connection: MultiplexedConnection| -> std::result::Result<Value, RedisError> {
+            match command.query_async(&mut connection).await {
+                // They were loaded when the connection was made; somebody flushed.
+                Err(error) if failure::is_unknown_script(&error) => {
+                    script.load_async(&mut connection).await?;
+                    command.query_async(&mut connection).await
+                }
+                answer => answer,
+            }
+        };
+        let value = self.call(query).await?;
+        from_redis_value(value).map_err(|error| Error::Failed(Box::new(error)))
+    }
+
+    async fn call<T>(
+        &self,
+        query: impl AsyncFnOnce(MultiplexedConnection) -> std::result::Result<T, RedisError>,
+    ) -> Result<T> {
+        let answer = timeout(self.io_timeout, async {
+            let link = self.link().await?;
+            let answer = query(link.connection).await;
+            answer.map_err(|error| {
+                if failure::breaks_link(&error) {
+                    self.shared.report_broken(link.id);
+                }
+                failure::translate(error)
+            })
+        });
+        let late = |_| Err(Error::Unavailable("redis did not answer in time".into()));
+        let answer = answer.await.unwrap_or_else(late);
+        if answer.is_err() {
+            Stats::count(&self.stats.errors);
+        }
+        answer
+    }
+
+    /// The connection, as soon as there is one.
+    async fn link(&self) -> Result<Link> {
+        if let Some(link) = &*self.link.borrow() {
+            return Ok(link.clone());
+        }
+        let closed = |_| Error::Unavailable("the broker is closed".into());
+        let mut link = self.link.clone();
+        let link = link.wait_for(Option::is_some).await.map_err(closed)?;
+        Ok(link.clone().expect("it was waited for"))
+    }
+}
+
+/// Begins a command that runs a script with `n_keys` keys.
+pub(super) fn evalsha(script: &Script, n_keys: usize) -> Cmd {
+    let mut command = redis::cmd("EVALSHA");
+    command.arg(script.get_hash()).arg(n_keys);
+    command
+}
+
+/// Keeps a connection, until it is dropped.
+async fn keep(
+    connector: Arc<Connector>,
+    scripts: Arc<Scripts>,
+    stats: Arc<Stats>,
+    shared: Arc<Shared>,
+    sender: watch::Sender<Option<Link>>,
+    io_timeout: Duration,
+) {
+    let mut backoff = Backoff::new();
+    for id in 1.. {
+        let push = {
+            let shared = Arc::clone(&shared);
+            move |info: redis::PushInfo| {
+                if info.kind == PushKind::Disconnection {
+                    shared.report_broken(id);
+                }
+            }
+        };
+        let connected = async {
+            let mut connection = connector.connect(push).await?;
+            within(io_timeout, scripts.load().exec_async(&mut connection)).await?;
+            Ok::<_, RedisError>(connection)
+        };
+        let since = Instant::now();
+        let lost = match connected.await {
+            Ok(connection) => {
+                tracing::info!("connected to redis for commands");
+                let link = Link { id, connection };
+                sender.send_replace(Some(link.clone()));
+                let lost = until_broken(&connector, &shared, link).await;
+                sender.send_replace(None);
+                if since.elapsed() > STABLE {
+                    backoff.reset();
+                }
+                lost
+            }
+            Err(error) => error.to_string(),
+        };
+        let wait = backoff.next();
+        tracing::warn!(error = lost, retry_in = ?wait, "no connection to redis for commands");
+        sleep(wait).await;
+        Stats::count(&stats.reconnects);
+    }
+}
+
+/// Returns why the link is no longer good.
+async fn until_broken(connector: &Connector, shared: &Shared, mut link: Link) -> String {
+    loop {
+        // A report may be about an earlier link.
+        if shared.broken.load(Ordering::Relaxed) >= link.id {
+            return "the connection broke".into();
+        }
+        if timeout(PING_INTERVAL, shared.wake.notified())
+            .await
+            .is_err()
+            && let Err(error) = connector.ping(&mut link.connection).await
+        {
+            return error.to_string();
+        }
+    }
+}
