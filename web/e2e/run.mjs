@@ -1,11 +1,14 @@
 // Two people in two browsers use the page of a running system.
 //
-//   npm run e2e -- --base http://localhost:8000 [--base2 URL] [--shots DIR] [--protobuf]
+//   npm run e2e -- --base http://localhost:8000 [--base2 URL] [--restart COMMAND] [--shots DIR] [--protobuf]
 //
-// With `--base2` the second person is on that gateway. Exits with 1 when a step
+// With `--base2` the second person is on that gateway. `--restart` is a shell command
+// that restarts a gateway and returns when it listens again. Exits with 1 when a step
 // fails, after a line that names it and a screenshot of what was on the screens.
 
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { parseArgs } from 'node:util';
 import { openBrowser, Person, PHONE } from './browser.mjs';
 
@@ -13,6 +16,7 @@ const { values: args } = parseArgs({
   options: {
     base: { type: 'string' },
     base2: { type: 'string' },
+    restart: { type: 'string' },
     shots: { type: 'string' },
     protobuf: { type: 'boolean', default: false },
   },
@@ -181,6 +185,28 @@ async function story() {
     await alice.find('pending-message').waitFor({ state: 'detached' });
     assert.equal(await bob.message('Written in a tunnel').count(), 1);
     assert.equal(await alice.message('Written in a tunnel').count(), 1);
+  });
+
+  await step('a restart of the gateway loses and doubles nothing', async () => {
+    if (!args.restart) return;
+    const shell = spawn(args.restart, { shell: true, stdio: 'inherit' });
+    const ended = once(shell, 'exit');
+    const texts = Array.from({ length: 12 }, (_, i) => `Restart ${String(i + 1).padStart(2, '0')}`);
+    for (const text of texts) {
+      await alice.say(text);
+      await alice.page.waitForTimeout(150);
+    }
+    assert.equal((await ended)[0], 0, 'the restart command failed');
+    for (const person of [alice, bob]) {
+      await person.sees(texts.at(-1));
+      const shown = (await person.messages()).map((message) => message.text);
+      assert.deepEqual(
+        shown.filter((text) => text.startsWith('Restart ')),
+        texts,
+      );
+    }
+    await alice.find('pending-message').first().waitFor({ state: 'detached' });
+    await Promise.all([alice.live(), bob.live()]);
   });
 
   await step('pictures: desktop and phone, light and dark', async () => {

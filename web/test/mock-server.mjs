@@ -5,7 +5,9 @@
 import { createServer } from 'node:http';
 import { readFile } from 'node:fs/promises';
 import { extname, join, normalize } from 'node:path';
-import { WebSocketServer } from 'ws';
+import { WebSocket, WebSocketServer } from 'ws';
+
+export { WebSocket };
 
 const DIST = new URL('../dist/', import.meta.url).pathname;
 const TYPES = {

@@ -5,6 +5,7 @@
 // One message per room is in flight at a time, so that they arrive in the order
 // in which they were written.
 
+import { transient } from './chores';
 import { CallError } from './connection';
 import type { MessageAnswer } from './contract';
 
@@ -136,7 +137,7 @@ export class Outbox {
   #failed(draft: Draft, error: CallError): void {
     const errors = (this.#errors.get(draft.clientMsgId) ?? 0) + (error.lost ? 0 : 1);
     this.#errors.set(draft.clientMsgId, errors);
-    const again = error.lost || ((error.temporary || error.code === 100) && errors < SERVER_ERRORS);
+    const again = transient(error) && errors < SERVER_ERRORS;
     if (again) {
       if (!this.#live) return;
       const wait = Math.min(8_000, 300 * 2 ** errors) * (0.5 + Math.random() / 2);

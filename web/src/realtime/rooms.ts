@@ -66,13 +66,6 @@ export class Rooms {
     this.#sorted = undefined;
   }
 
-  /** Keeps only these rooms: the caller is no longer a member of the others. */
-  retain(ids: Set<string>): string[] {
-    const gone = [...this.#rooms.keys()].filter((id) => !ids.has(id));
-    for (const id of gone) this.remove(id);
-    return gone;
-  }
-
   /** Folds an event of the room's channel. `left`: the caller is no longer a member. */
   apply(id: string, event: RoomEvent, offset: number | undefined): 'folded' | 'left' {
     if (event.read?.user === this.user) this.markRead(id, event.read.read_seq ?? 0);

@@ -5,6 +5,7 @@
 // and followed from there; when the gateway says that something was missed, the
 // log is read again. Nothing here knows a page.
 
+import { Chores } from './chores';
 import { CalmState, CallError } from './connection';
 import type { Calm, Feed, Link, LinkState, Peer } from './connection';
 import type {
@@ -32,6 +33,8 @@ import { TypingSender, TypingUsers } from './typing';
 const FOLLOWED = 100;
 /** Messages of a page. */
 const PAGE = 50;
+/** Members that are read; more are a crowd, not a list. */
+const MEMBERS = 1_000;
 /** Rooms whose messages stay in memory. */
 const KEPT = 20;
 
@@ -44,7 +47,8 @@ export interface RoomDetail {
   error: string | undefined;
   /** The room, while the caller may see it and is not a member. */
   preview: Room | undefined;
-  loading: boolean;
+  /** Pages under way. */
+  loading: number;
 }
 
 export interface SessionOptions {
@@ -67,7 +71,7 @@ export class Session {
   #details = new Map<string, RoomDetail>();
   #feeds = new Map<string, Feed>();
   #reads = new Map<string, number>();
-  #reading = new Set<string>();
+  #chores = new Chores();
   #openRoom: string | undefined;
   #roomsLoaded = false;
   #closedReason = '';
@@ -101,7 +105,7 @@ export class Session {
     });
     this.#link.personal('inbox:', {
       live: (complete) => {
-        if (!complete) void this.#loadInbox();
+        if (!complete) this.#loadInbox();
       },
       publication: (data, offset) => this.#personal(data as InboxEvent & RoomEvent, offset),
     });
@@ -134,6 +138,7 @@ export class Session {
 
   close(): void {
     this.#closed = true;
+    this.#chores.close();
     this.#calm.stop();
     this.outbox.close();
     this.typing.clear();
@@ -147,29 +152,25 @@ export class Session {
   }
 
   /** Shows a room, at a message when `seq` is given. */
-  async open(id: string, seq?: number): Promise<void> {
+  open(id: string, seq?: number): void {
     this.#openRoom = id;
     const detail = this.#detailOf(id);
-    try {
-      if (!this.rooms.get(id)) {
-        const summary = await this.#getRoom(id);
-        detail.preview = summary.membership ? undefined : summary.room;
-        if (detail.preview) return this.#changed();
-        this.#put(summary);
-      }
-      this.#follow(id);
-      detail.error = undefined;
-      void this.#loadPresence(id);
-      void this.#loadMembers(id);
-      if (!detail.timeline.loaded || (seq !== undefined && !detail.timeline.has(seq))) {
-        await this.#loadMessages(id, seq);
-      }
-    } catch (cause) {
-      const error = CallError.from(cause);
-      // A lost call is made again when the connection is back: see `#linkState`.
-      if (!error.lost) detail.error = error.message;
-      this.#changed();
-    }
+    detail.error = undefined;
+    this.#chores.run(
+      `open ${id}`,
+      async () => {
+        if (this.#openRoom !== id || !(await this.#enter(id, detail))) return;
+        this.#loadPresence(id);
+        this.#loadMembers(id);
+        if (!detail.timeline.loaded || (seq !== undefined && !detail.timeline.has(seq))) {
+          await this.#loadMessages(id, seq);
+        }
+      },
+      (error) => {
+        detail.error = error.message;
+        this.#changed();
+      },
+    );
   }
 
   /** No room is shown. */
@@ -178,9 +179,9 @@ export class Session {
   }
 
   async loadOlder(id: string): Promise<void> {
-    const { timeline } = this.#detailOf(id);
+    const { timeline, loading } = this.#detailOf(id);
     const before_seq = timeline.first;
-    if (!timeline.hasMoreBefore) return;
+    if (!timeline.hasMoreBefore || loading > 0) return;
     await this.#page(id, { before_seq }, (page) => {
       if (timeline.first === before_seq) timeline.prepend(page);
     });
@@ -221,7 +222,7 @@ export class Session {
     this.#put(summary);
     this.#follow(id);
     this.#details.delete(id);
-    if (this.#openRoom === id) void this.open(id);
+    if (this.#openRoom === id) this.open(id);
     return id;
   }
 
@@ -275,7 +276,14 @@ export class Session {
     this.rooms.markRead(id, seq);
     this.#reads.set(id, seq);
     this.#changed();
-    void this.#sendRead(id);
+    this.#chores.run(
+      `read ${id}`,
+      async () => {
+        await this.#link.call('chat.MarkRead', { room_id: id, seq: this.#reads.get(id) ?? seq });
+      },
+      // Not a member any more: there is nothing left to read.
+      () => undefined,
+    );
   }
 
   // Inbox
@@ -310,50 +318,55 @@ export class Session {
   #linkState(state: LinkState, reason: string): void {
     if (this.#closed) return;
     this.#calm.update(state);
-    this.outbox.setLive(state === 'live');
     this.#closedReason = state === 'closed' ? reason || 'closed' : '';
+    this.#chores.setLive(state === 'live');
+    this.outbox.setLive(state === 'live');
     if (state === 'live') {
-      void this.#loadRooms();
-      if (!this.inbox.loaded) void this.#loadInbox();
-      for (const id of this.#reads.keys()) void this.#sendRead(id);
-      // What a lost connection interrupted.
-      const id = this.#openRoom;
-      if (id !== undefined && !this.#details.get(id)?.timeline.loaded) void this.open(id);
+      // Being added to a room is told once and not logged: the list is the truth.
+      this.#loadRooms();
+      if (!this.inbox.loaded) this.#loadInbox();
     }
     this.#changed();
   }
 
-  async #loadRooms(): Promise<void> {
-    try {
-      const ids = new Set<string>();
-      let cursor = '';
-      do {
-        const page = await this.#link.call<{ rooms?: RoomSummary[]; next_cursor?: string }>(
-          'chat.ListRooms',
-          { limit: 200, ...(cursor ? { cursor } : {}) },
-        );
-        for (const summary of page.rooms ?? []) {
-          ids.add(summary.room.id);
-          this.rooms.put(summary);
+  #loadRooms(): void {
+    this.#chores.run(
+      'rooms',
+      async () => {
+        const ids = new Set<string>();
+        let cursor = '';
+        do {
+          const page = await this.#link.call<{ rooms?: RoomSummary[]; next_cursor?: string }>(
+            'chat.ListRooms',
+            { limit: 200, ...(cursor ? { cursor } : {}) },
+          );
+          for (const summary of page.rooms ?? []) {
+            ids.add(summary.room.id);
+            this.rooms.put(summary);
+          }
+          cursor = page.next_cursor ?? '';
+        } while (cursor);
+        for (const { room } of this.rooms.all.filter((state) => !ids.has(state.room.id))) {
+          // Just joined, or left: the room itself knows.
+          this.#reload(room.id);
         }
-        cursor = page.next_cursor ?? '';
-      } while (cursor);
-      for (const id of this.rooms.retain(ids)) this.#drop(id);
-      this.#roomsLoaded = true;
-      for (const room of this.rooms.all.slice(0, FOLLOWED)) this.#follow(room.room.id);
-    } catch (cause) {
-      this.#complain('The list of rooms could not be loaded', cause);
-    }
-    this.#changed();
+        this.#roomsLoaded = true;
+        for (const { room } of this.rooms.all.slice(0, FOLLOWED)) this.#follow(room.id);
+        this.#changed();
+      },
+      (error) => this.#complain('Your rooms could not be loaded', error),
+    );
   }
 
-  async #loadInbox(): Promise<void> {
-    try {
-      this.inbox.reset(await this.#link.call<InboxPage>('notify.ListInbox', {}));
-    } catch (cause) {
-      this.#complain('Notifications could not be loaded', cause);
-    }
-    this.#changed();
+  #loadInbox(): void {
+    this.#chores.run(
+      'inbox',
+      async () => {
+        this.inbox.reset(await this.#link.call<InboxPage>('notify.ListInbox', {}));
+        this.#changed();
+      },
+      (error) => this.#complain('Notifications could not be loaded', error),
+    );
   }
 
   #personal(data: InboxEvent & RoomEvent, offset: number | undefined): void {
@@ -401,8 +414,8 @@ export class Session {
     const since = epoch ? { epoch, offset: state.offset } : undefined;
     const feed = this.#link.follow(channel ?? `room:${id}`, since, {
       live: (complete) => {
-        if (!complete) void this.#reload(id);
-        if (this.#openRoom === id) void this.#loadPresence(id);
+        if (!complete) this.#reload(id);
+        if (this.#openRoom === id) this.#loadPresence(id);
       },
       publication: (data, offset) => this.#roomEvent(id, data as RoomEvent, offset),
       join: (peer) => this.#peer(id, peer, true),
@@ -410,26 +423,42 @@ export class Session {
       ended: () => {
         this.#feeds.delete(id);
         // Either the caller is no longer a member, or the state has to be read anew.
-        setTimeout(() => void this.#reload(id), 1_000);
+        setTimeout(() => this.#reload(id), 1_000);
       },
     });
     this.#feeds.set(id, feed);
   }
 
   /** Reads a room again after events were missed. */
-  async #reload(id: string): Promise<void> {
+  #reload(id: string): void {
     if (this.#closed) return;
-    try {
-      this.rooms.put(await this.#getRoom(id));
-      this.#follow(id);
-      const detail = this.#details.get(id);
-      if (detail?.timeline.loaded) await this.#loadMessages(id);
-      if (detail) void this.#loadMembers(id);
-    } catch (cause) {
-      // A lost call needs nothing here: the next connection lists the rooms anew.
-      if (!CallError.from(cause).lost) this.#drop(id);
+    this.#chores.run(
+      `reload ${id}`,
+      async () => {
+        const summary = await this.#getRoom(id);
+        if (!summary.membership) return this.#drop(id);
+        this.rooms.put(summary);
+        this.#follow(id);
+        const detail = this.#details.get(id);
+        if (detail?.timeline.loaded) await this.#loadMessages(id);
+        if (detail) this.#loadMembers(id);
+        this.#changed();
+      },
+      () => this.#drop(id),
+    );
+  }
+
+  /** Makes sure that the caller follows the room; false: they are not a member. */
+  async #enter(id: string, detail: RoomDetail): Promise<boolean> {
+    if (!this.rooms.get(id)) {
+      const summary = await this.#getRoom(id);
+      detail.preview = summary.membership ? undefined : summary.room;
+      if (summary.membership) this.rooms.put(summary);
+      this.#changed();
+      if (detail.preview) return false;
     }
-    this.#changed();
+    this.#follow(id);
+    return true;
   }
 
   #drop(id: string): void {
@@ -465,8 +494,16 @@ export class Session {
       }
     }
     const timeline = this.#details.get(id)?.timeline;
-    if (timeline?.apply(event, offset) === 'gap') void this.loadNewer(id);
+    if (timeline?.apply(event, offset) === 'gap') this.#closeGap(id);
     this.#changed();
+  }
+
+  #closeGap(id: string): void {
+    this.#chores.run(
+      `gap ${id}`,
+      () => this.loadNewer(id),
+      () => this.#reload(id),
+    );
   }
 
   #foldMembers(id: string, event: RoomEvent): void {
@@ -497,7 +534,7 @@ export class Session {
       members: new Map(),
       error: undefined,
       preview: undefined,
-      loading: false,
+      loading: 0,
     };
     // Last used goes last; the first is forgotten.
     this.#details.delete(id);
@@ -517,8 +554,7 @@ export class Session {
 
   async #page(id: string, anchor: object, take: (page: MessagePage) => void): Promise<void> {
     const detail = this.#detailOf(id);
-    if (detail.loading) return;
-    detail.loading = true;
+    detail.loading += 1;
     this.#changed();
     try {
       take(
@@ -534,64 +570,48 @@ export class Session {
         }
       }
     } finally {
-      detail.loading = false;
+      detail.loading -= 1;
       this.#changed();
     }
   }
 
-  async #loadPresence(id: string): Promise<void> {
-    const feed = this.#feeds.get(id);
-    if (!feed) return;
-    try {
-      await this.#detailOf(id).presence.load(() => feed.presence());
-    } catch {
-      // Not offered here, or not now: joins and leaves still come.
-    }
-    this.#changed();
+  #loadPresence(id: string): void {
+    this.#chores.run(
+      `presence ${id}`,
+      async () => {
+        const feed = this.#feeds.get(id);
+        if (feed) await this.#detailOf(id).presence.load(() => feed.presence());
+        this.#changed();
+      },
+      // Not offered here: joins and leaves still come.
+      () => undefined,
+    );
   }
 
-  async #loadMembers(id: string): Promise<void> {
-    const detail = this.#detailOf(id);
-    try {
-      const members = new Map<string, Member>();
-      let cursor = '';
-      do {
-        const page = await this.#link.call<{ members?: Member[]; next_cursor?: string }>(
-          'chat.ListMembers',
-          { room_id: id, limit: 200, ...(cursor ? { cursor } : {}) },
-        );
-        for (const member of page.members ?? []) members.set(member.user, member);
-        cursor = page.next_cursor ?? '';
-      } while (cursor && members.size < 1_000);
-      detail.members = members;
-    } catch (cause) {
-      this.#complain('The members could not be loaded', cause);
-    }
-    this.#changed();
-  }
-
-  /** Tells the server the newest read pointer; one call per room at a time. */
-  async #sendRead(id: string): Promise<void> {
-    if (this.#reading.has(id)) return;
-    this.#reading.add(id);
-    try {
-      let seq: number | undefined;
-      while ((seq = this.#reads.get(id)) !== undefined && this.#link.state === 'live') {
-        await this.#link.call('chat.MarkRead', { room_id: id, seq });
-        if (this.#reads.get(id) === seq) this.#reads.delete(id);
-      }
-    } catch (cause) {
-      // A lost one is told again on the next connection.
-      if (!CallError.from(cause).lost) this.#reads.delete(id);
-    } finally {
-      this.#reading.delete(id);
-    }
+  #loadMembers(id: string): void {
+    this.#chores.run(
+      `members ${id}`,
+      async () => {
+        const members = new Map<string, Member>();
+        let cursor = '';
+        do {
+          const page = await this.#link.call<{ members?: Member[]; next_cursor?: string }>(
+            'chat.ListMembers',
+            { room_id: id, limit: 200, ...(cursor ? { cursor } : {}) },
+          );
+          for (const member of page.members ?? []) members.set(member.user, member);
+          cursor = page.next_cursor ?? '';
+        } while (cursor && members.size < MEMBERS);
+        this.#detailOf(id).members = members;
+        this.#changed();
+      },
+      (error) => this.#complain('The members could not be loaded', error),
+    );
   }
 
   #complain(what: string, cause: unknown): void {
     const error = CallError.from(cause);
-    // The state of the connection is on the screen already.
-    if (!error.lost) this.#notice(`${what}: ${error.message}`);
+    this.#notice(`${what}: ${error.message}`);
   }
 
   #changed(): void {

@@ -12,10 +12,11 @@ export function Avatar(props: { name: string; size?: 'small' | 'large'; square?:
 }
 
 export function initials(name: string): string {
-  const words = name.split(/[\s._-]+/).filter((word) => word !== '');
-  const letters = words.length > 1 ? [words[0], words[1]] : [words[0] ?? '?'];
-  return letters
-    .map((word) => [...(word ?? '')][0] ?? '')
+  const [first = '?', ...rest] = name.split(/[\s._-]+/).filter((word) => word !== '');
+  // A number at the end tells nothing: only a second word counts.
+  const second = rest.find((word) => /^\p{L}/u.test(word)) ?? '';
+  return [first, second]
+    .map((word) => [...word][0] ?? '')
     .join('')
     .toUpperCase();
 }
@@ -26,5 +27,5 @@ export function hue(name: string): number {
   for (const char of name) {
     hash = Math.imul(hash ^ (char.codePointAt(0) ?? 0), 0x01000193) >>> 0;
   }
-  return (hash ^ (hash >>> 15)) % 12;
+  return ((hash ^ (hash >>> 15)) >>> 0) % 12;
 }

@@ -2,6 +2,8 @@
 
 import { useEffect, useReducer, useState } from 'preact/hooks';
 import type { Session } from '../realtime/session';
+import { theme, toggleTheme } from './theme';
+import type { Theme } from './theme';
 
 /** Renders again whenever anything in the session changed. */
 export function useSession(session: Session): void {
@@ -25,4 +27,16 @@ export function useAttention(): boolean {
     };
   }, []);
   return attention;
+}
+
+/** Dark or light, and the switch between them. */
+export function useTheme(): [Theme, () => void] {
+  const [look, setLook] = useState(theme());
+  useEffect(() => {
+    const system = matchMedia('(prefers-color-scheme: dark)');
+    const changed = () => setLook(theme());
+    system.addEventListener('change', changed);
+    return () => system.removeEventListener('change', changed);
+  }, []);
+  return [look, () => setLook(toggleTheme())];
 }

@@ -23,7 +23,7 @@ export function Shell(props: {
 
   useEffect(() => {
     if (route.room === undefined) session.leaveView();
-    else void session.open(route.room, route.seq);
+    else session.open(route.room, route.seq);
   }, [session, route.room, route.seq]);
 
   const open = route.room === undefined ? undefined : session.rooms.get(route.room);

@@ -7,10 +7,10 @@ import type { RoomState } from '../realtime/rooms';
 import type { Session } from '../realtime/session';
 import { Avatar } from './avatar';
 import { Bell } from './bell';
+import { useTheme } from './hooks';
 import { Icon, Logo } from './icons';
 import { attempt } from './notices';
 import { go, roomHash } from './router';
-import { theme, toggleTheme } from './theme';
 import { brief } from './time';
 
 export function Sidebar(props: {
@@ -219,7 +219,7 @@ const CONNECTION = { live: 'Live', connecting: 'Connecting…', offline: 'Offlin
 
 function Me(props: { session: Session; onSignOut: () => void }) {
   const { user, connection } = props.session;
-  const [look, setLook] = useState(theme());
+  const [look, toggleLook] = useTheme();
   return (
     <footer class="me">
       <Avatar name={user} />
@@ -242,7 +242,7 @@ function Me(props: { session: Session; onSignOut: () => void }) {
         data-testid="theme-toggle"
         aria-label="Switch between dark and light"
         title="Dark or light"
-        onClick={() => setLook(toggleTheme())}
+        onClick={toggleLook}
       >
         <Icon name={look === 'dark' ? 'sun' : 'moon'} />
       </button>

@@ -2,8 +2,8 @@
 
 import { useState } from 'preact/hooks';
 import { userId, userOf } from '../realtime/account';
+import { useTheme } from './hooks';
 import { Icon, Logo } from './icons';
-import { theme, toggleTheme } from './theme';
 
 export function SignIn(props: {
   development: boolean;
@@ -12,16 +12,16 @@ export function SignIn(props: {
   onName: (user: string) => void;
   onToken: (token: string) => void;
 }) {
-  const [, again] = useState(theme());
+  const [look, toggleLook] = useTheme();
   return (
     <main class="signin">
       <button
         type="button"
         class="icon-button signin-theme"
         aria-label="Switch between dark and light"
-        onClick={() => again(toggleTheme())}
+        onClick={toggleLook}
       >
-        <Icon name={theme() === 'dark' ? 'sun' : 'moon'} />
+        <Icon name={look === 'dark' ? 'sun' : 'moon'} />
       </button>
       <div class="signin-card">
         <Logo />

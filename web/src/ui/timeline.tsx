@@ -74,10 +74,10 @@ export function TimelineView(props: {
     place.current.atEnd = below < EDGE;
     place.current.height = element.scrollHeight;
     setAtEnd(below < EDGE);
-    if (element.scrollTop < 4 * EDGE && timeline.hasMoreBefore && !detail.loading) {
+    if (element.scrollTop < 4 * EDGE && timeline.hasMoreBefore && detail.loading === 0) {
       void attempt(session.loadOlder(id));
     }
-    if (below < 4 * EDGE && timeline.hasMoreAfter && !detail.loading) {
+    if (below < 4 * EDGE && timeline.hasMoreAfter && detail.loading === 0) {
       void attempt(session.loadNewer(id));
     }
   };
@@ -121,7 +121,7 @@ export function TimelineView(props: {
         role="log"
         aria-label="Messages"
         aria-live="polite"
-        aria-busy={detail.loading}
+        aria-busy={detail.loading > 0}
         tabIndex={0}
         data-testid="timeline"
         onScroll={scrolled}
@@ -132,7 +132,7 @@ export function TimelineView(props: {
             {messages.length === 0 ? 'Nothing here yet. Say hello.' : 'This is where it all began.'}
           </p>
         )}
-        {detail.loading && messages.length === 0 && (
+        {detail.loading > 0 && messages.length === 0 && (
           <p class="timeline-begin" role="status">
             Loading…
           </p>
@@ -140,8 +140,11 @@ export function TimelineView(props: {
         {messages.map((message, index) => {
           const before = messages[index - 1];
           const newDay = dayKey(before?.created_at) !== dayKey(message.created_at);
-          const unreadHere =
-            mark > 0 && message.seq > mark && (before?.seq ?? 0) <= mark && message.seq > 1;
+          const firstNew =
+            mark > 0 &&
+            message.seq > mark &&
+            (before?.seq ?? 0) <= mark &&
+            message.author !== session.user;
           return (
             <div key={message.seq} class="timeline-item">
               {newDay && (
@@ -149,7 +152,7 @@ export function TimelineView(props: {
                   <span>{day(message.created_at)}</span>
                 </div>
               )}
-              {unreadHere && message.author !== session.user && (
+              {firstNew && (
                 <div class="new-mark" role="separator" data-testid="new-mark">
                   <span>New</span>
                 </div>
@@ -157,7 +160,7 @@ export function TimelineView(props: {
               <MessageRow
                 session={session}
                 message={message}
-                lead={newDay || !follows(before, message)}
+                lead={newDay || firstNew || !follows(before, message)}
                 editing={props.editing === message.seq}
                 moderator={
                   state.membership.role === 'ROLE_OWNER' || state.membership.role === 'ROLE_ADMIN'
