@@ -6,6 +6,7 @@
 //! path and the nearest known key. All problems are reported together.
 
 pub mod duration;
+mod flags;
 mod secret;
 mod tree;
 
@@ -17,6 +18,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use self::duration::Timespan;
+pub use self::flags::Flags;
 pub use self::secret::{Secret, SecretUrl};
 
 /// The exit status for a bad configuration (`EX_USAGE` of sysexits).
