@@ -1,0 +1,403 @@
+//! One client's connection: what the hub and the session hold of it.
+//!
+//! [`Connection`] is shared: anybody may send a frame, post an event for the
+//! session, or close it; none of these waits. [`task::run`] owns the socket's
+//! reading side and the session, and ends with the connection. Neither
+//! interprets a command.
+
+pub(crate) mod task;
+
+use std::io;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use futures_util::task::AtomicWaker;
+use parking_lot::Mutex;
+use uuid::Uuid;
+use wire::{Disconnect, Format};
+
+use crate::clock::Millis;
+use crate::outbox::{Outbox, Pushed};
+use crate::session::Event;
+use crate::socket::Socket;
+use crate::websocket::frame;
+
+/// Events that may wait for a session that is busy. More mean that it will not
+/// catch up: the connection is closed as slow.
+const MAILBOX: usize = 1024;
+
+/// What happens to a frame that finds the outbox full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Overflow {
+    /// The connection is closed with 3008; the client comes back and recovers.
+    Disconnect,
+    /// The frame is dropped and counted.
+    Drop,
+}
+
+/// What became of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// Written or queued.
+    Accepted,
+    /// Dropped, as its overflow policy says.
+    Dropped,
+    /// The connection is closing (perhaps because of this frame).
+    Closed,
+}
+
+/// Why a connection ends. Set once; the first reason stays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Closing {
+    /// The server ends it, with a code for the client.
+    Disconnect(Disconnect),
+    /// The client broke RFC 6455; the close code.
+    Violation(u16),
+    /// The client sent a close frame.
+    ClientClosed(Option<u16>),
+    /// The stream broke or ended without a close frame.
+    Lost,
+    /// The session ended after an error reply to connect: the client closes, or
+    /// we do after a grace time.
+    ConnectFailed,
+}
+
+/// How the server's heartbeat stands.
+#[derive(Clone, Copy, Debug)]
+enum Heartbeat {
+    /// Not connected yet; closed as stale when the time comes.
+    Stale { at: Millis },
+    /// The next ping goes out at this time.
+    Idle { ping_at: Millis },
+    /// A ping is out; the client must answer until `pong_until`.
+    Waiting { pong_until: Millis, ping_at: Millis },
+}
+
+/// How often the server pings.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PingPolicy {
+    /// Time between two pings.
+    pub(crate) interval: u64,
+    /// How long the client may take to answer.
+    pub(crate) timeout: u64,
+    /// Pings are WebSocket control frames instead of empty replies.
+    pub(crate) native: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    id: Uuid,
+    format: Format,
+    socket: Socket,
+    queue_limit: usize,
+    ping: Option<PingPolicy>,
+    user: OnceLock<Arc<str>>,
+    task: AtomicWaker,
+    shared: Mutex<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    outbox: Outbox,
+    mailbox: Vec<Event>,
+    closing: Option<Closing>,
+    heartbeat: Heartbeat,
+    /// When the session wants an [`Event::Tick`]; 0: never.
+    session_at: Millis,
+    /// The wheel's slot that holds this connection; 0: none.
+    wheel_slot: u64,
+    corked: bool,
+    /// The session works on a command: the client's pongs are not read yet.
+    busy: bool,
+}
+
+impl Connection {
+    /// A connection that must send `connect` before `stale_at`.
+    pub(crate) fn new(
+        socket: Socket,
+        format: Format,
+        queue_limit: usize,
+        ping: Option<PingPolicy>,
+        stale_at: Millis,
+    ) -> Self {
+        Self {
+            id: Uuid::new_v4(),
+            format,
+            socket,
+            queue_limit,
+            ping,
+            user: OnceLock::new(),
+            task: AtomicWaker::new(),
+            shared: Mutex::new(Shared {
+                outbox: Outbox::default(),
+                mailbox: Vec::new(),
+                closing: None,
+                heartbeat: Heartbeat::Stale { at: stale_at },
+                session_at: 0,
+                wheel_slot: 0,
+                corked: false,
+                busy: false,
+            }),
+        }
+    }
+
+    /// The id that the client and others know it by.
+    pub(crate) fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// The encoding that the client chose.
+    pub(crate) fn format(&self) -> Format {
+        self.format
+    }
+
+    /// The user, once connected.
+    pub(crate) fn user(&self) -> &str {
+        self.user.get().map_or("", |user| user)
+    }
+
+    /// The heartbeat that it was promised.
+    pub(crate) fn ping_policy(&self) -> Option<PingPolicy> {
+        self.ping
+    }
+
+    /// The client is known from here on, and is pinged: the first time at
+    /// `ping_at`.
+    pub(crate) fn connected(&self, user: &Arc<str>, ping_at: Millis) {
+        let _already = self.user.set(Arc::clone(user));
+        self.shared.lock().heartbeat = Heartbeat::Idle { ping_at };
+    }
+
+    /// Wraps encoded protocol messages into a frame for this connection's format.
+    pub(crate) fn frame(format: Format, message: &[u8]) -> Bytes {
+        let opcode = match format {
+            Format::Json => frame::TEXT,
+            Format::Protobuf => frame::BINARY,
+        };
+        frame::data(opcode, message)
+    }
+
+    /// Sends a prepared frame: writes it now if the socket takes it and nothing
+    /// waits before it, queues it otherwise. Never waits; costs one system call.
+    pub(crate) fn send(&self, frame: &Bytes, overflow: Overflow) -> Sent {
+        let mut shared = self.shared.lock();
+        if shared.closing.is_some() {
+            return Sent::Closed;
+        }
+        let corked = shared.corked;
+        let pushed = shared
+            .outbox
+            .push(frame, self.queue_limit, corked, |slices| {
+                self.socket.try_write(slices)
+            });
+        match pushed {
+            Ok(Pushed::Written) if !self.socket.holds_back() => Sent::Accepted,
+            Ok(Pushed::Written | Pushed::Queued) => {
+                drop(shared);
+                if !corked {
+                    self.task.wake();
+                }
+                Sent::Accepted
+            }
+            Ok(Pushed::Full) if overflow == Overflow::Drop => Sent::Dropped,
+            Ok(Pushed::Full) => {
+                self.start_closing(&mut shared, Closing::Disconnect(Disconnect::SLOW));
+                Sent::Closed
+            }
+            Err(_) => {
+                self.start_closing(&mut shared, Closing::Lost);
+                Sent::Closed
+            }
+        }
+    }
+
+    /// Tells the session something.
+    pub(crate) fn post(&self, event: Event) {
+        let mut shared = self.shared.lock();
+        if shared.closing.is_some() {
+            return;
+        }
+        if shared.mailbox.len() >= MAILBOX {
+            self.start_closing(&mut shared, Closing::Disconnect(Disconnect::SLOW));
+            return;
+        }
+        shared.mailbox.push(event);
+        drop(shared);
+        self.task.wake();
+    }
+
+    /// Ends the connection with a code; what waits in the outbox is sent before.
+    pub(crate) fn close(&self, closing: Closing) {
+        self.start_closing(&mut self.shared.lock(), closing);
+    }
+
+    fn start_closing(&self, shared: &mut Shared, closing: Closing) {
+        if shared.closing.is_none() {
+            shared.closing = Some(closing);
+            self.task.wake();
+        }
+    }
+
+    /// Whether it is ending.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.shared.lock().closing.is_some()
+    }
+
+    /// Whether it is ending because of what the client did or is: its further
+    /// commands are not carried out.
+    fn is_refused(&self) -> bool {
+        matches!(
+            self.shared.lock().closing,
+            Some(Closing::Disconnect(_) | Closing::Violation(_) | Closing::ConnectFailed)
+        )
+    }
+
+    /// The session wants a tick at this time (0: never). For a time before the
+    /// next heartbeat the caller also adds the connection to the wheel.
+    pub(crate) fn wake_session_at(&self, at: Millis) {
+        self.shared.lock().session_at = at;
+    }
+
+    /// Notes the wheel's slot that will hold this connection; `false`: an earlier
+    /// one holds it already.
+    pub(crate) fn enter_slot(&self, slot: u64) -> bool {
+        let mut shared = self.shared.lock();
+        if shared.wheel_slot != 0 && shared.wheel_slot <= slot {
+            return false;
+        }
+        shared.wheel_slot = slot;
+        true
+    }
+
+    /// Leaves the slot; `false`: the entry in it was superseded by another one.
+    pub(crate) fn leave_slot(&self, slot: u64) -> bool {
+        let mut shared = self.shared.lock();
+        if shared.wheel_slot != slot {
+            return false;
+        }
+        shared.wheel_slot = 0;
+        true
+    }
+
+    /// A pong arrived. `false`: none was due.
+    pub(crate) fn pong(&self) -> bool {
+        let mut shared = self.shared.lock();
+        match shared.heartbeat {
+            Heartbeat::Waiting { ping_at, .. } => {
+                shared.heartbeat = Heartbeat::Idle { ping_at };
+                true
+            }
+            Heartbeat::Stale { .. } | Heartbeat::Idle { .. } => false,
+        }
+    }
+
+    /// Does what is due at `now`, and returns when to come again; `None`: never.
+    pub(crate) fn tick(&self, now: Millis) -> Option<Millis> {
+        let mut shared = self.shared.lock();
+        if shared.closing.is_some() {
+            return None;
+        }
+        let mut ping = false;
+        let next = match (shared.heartbeat, self.ping) {
+            (Heartbeat::Stale { at }, _) if now >= at => {
+                self.start_closing(&mut shared, Closing::Disconnect(Disconnect::STALE));
+                return None;
+            }
+            (Heartbeat::Stale { at }, _) => at,
+            (Heartbeat::Waiting { pong_until, .. }, _) if now >= pong_until && !shared.busy => {
+                self.start_closing(&mut shared, Closing::Disconnect(Disconnect::NO_PONG));
+                return None;
+            }
+            (Heartbeat::Waiting { pong_until, .. }, _) => pong_until.max(now + 1),
+            (Heartbeat::Idle { ping_at }, Some(policy)) if now >= ping_at => {
+                ping = true;
+                let ping_at = now + policy.interval;
+                // A native ping is answered by a pong frame, which needs no check
+                // of its own: a dead peer fails at the next writes.
+                if policy.native || policy.timeout == 0 {
+                    shared.heartbeat = Heartbeat::Idle { ping_at };
+                    ping_at
+                } else {
+                    let pong_until = now + policy.timeout;
+                    shared.heartbeat = Heartbeat::Waiting {
+                        pong_until,
+                        ping_at,
+                    };
+                    pong_until
+                }
+            }
+            (Heartbeat::Idle { ping_at }, Some(_)) => ping_at,
+            (Heartbeat::Idle { .. }, None) => Millis::MAX,
+        };
+        let session_at = shared.session_at;
+        let session_due = session_at != 0 && now >= session_at;
+        if session_due {
+            shared.session_at = 0;
+        }
+        drop(shared);
+        if session_due {
+            self.post(Event::Tick);
+        }
+        if ping {
+            self.send(&ping_frame(self.format, self.ping), Overflow::Drop);
+        }
+        let next = if session_at == 0 || session_due {
+            next
+        } else {
+            next.min(session_at)
+        };
+        (next != Millis::MAX).then_some(next)
+    }
+
+    /// Holds frames back until [`Self::uncork`], which writes them together.
+    fn cork(&self) {
+        self.shared.lock().corked = true;
+    }
+
+    fn uncork(&self) {
+        let mut shared = self.shared.lock();
+        shared.corked = false;
+        if !shared.outbox.is_empty() && self.flush_locked(&mut shared).is_err() {
+            self.start_closing(&mut shared, Closing::Lost);
+        }
+    }
+
+    fn set_busy(&self, busy: bool) {
+        self.shared.lock().busy = busy;
+    }
+
+    /// `Ok(true)`: everything has reached the kernel.
+    fn flush(&self) -> io::Result<bool> {
+        self.flush_locked(&mut self.shared.lock())
+    }
+
+    fn flush_locked(&self, shared: &mut Shared) -> io::Result<bool> {
+        let written = shared
+            .outbox
+            .flush(|slices| self.socket.try_write(slices))?;
+        Ok(written && self.socket.try_flush()?)
+    }
+
+    /// Bytes that wait in the outbox.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.shared.lock().outbox.bytes()
+    }
+
+    /// The client's address.
+    pub(crate) fn peer_addr(&self) -> Option<std::net::SocketAddr> {
+        self.socket.peer_addr().ok()
+    }
+}
+
+fn ping_frame(format: Format, policy: Option<PingPolicy>) -> Bytes {
+    if policy.is_some_and(|policy| policy.native) {
+        return frame::ping();
+    }
+    match format {
+        // An empty reply: `{}` in a text frame, one message of length 0 in a
+        // binary one.
+        Format::Json => Bytes::from_static(&[0x81, 2, b'{', b'}']),
+        Format::Protobuf => Bytes::from_static(&[0x82, 1, 0]),
+    }
+}

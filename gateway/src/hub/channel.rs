@@ -1,0 +1,424 @@
+//! One channel on this node: who listens, and how far its publications have come.
+//!
+//! All listeners of a channel get the same publications in the same order, so the
+//! position is kept once per channel. A hole in the offsets, however it came
+//! about, is seen here and stops delivery until [`Channel::finish_repair`] has
+//! filled it or said that it cannot be.
+
+use std::sync::Arc;
+
+use broker::{Position, Publication};
+use parking_lot::Mutex;
+
+use super::encode::{self, Encoded};
+use super::listeners::{Listener, Listeners};
+use crate::connection::{Connection, Overflow, Sent};
+use crate::metrics::Metrics;
+use crate::session::Event;
+
+/// Publications that wait for a client whose subscription is being made, or for a
+/// repair. More mean that recovering is cheaper than waiting.
+const BUFFERED: usize = 4096;
+
+/// A publication with the epoch of its offset (empty without one).
+pub(crate) type Arrived = (Arc<str>, Publication);
+
+/// What the caller must see to after a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Delivered {
+    /// Nothing.
+    Done,
+    /// A repair was begun: read what follows [`Channel::baseline`], and call
+    /// [`Channel::finish_repair`].
+    Repair,
+}
+
+/// A subscription that cannot begin without a hole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Incomplete;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Channel {
+    name: Arc<str>,
+    overflow: Overflow,
+    metrics: Arc<Metrics>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    listeners: Listeners,
+    joining: Vec<Joining>,
+    /// The epoch that offsets belong to; `None` until the first is known.
+    epoch: Option<Arc<str>>,
+    /// Offset of the newest publication delivered; `None`: none was yet.
+    offset: Option<u64>,
+    /// What arrived since a repair began.
+    repairing: Option<Vec<Arrived>>,
+    /// Subscriptions that hold the channel; at 0 it may be removed.
+    members: usize,
+    subscribed: bool,
+    /// Removed from the hub: nobody may enter any more.
+    removed: bool,
+}
+
+#[derive(Debug)]
+struct Joining {
+    connection: Arc<Connection>,
+    /// `None`: more arrived than may wait.
+    buffer: Option<Vec<Arrived>>,
+}
+
+impl Channel {
+    pub(super) fn new(name: Arc<str>, overflow: Overflow, metrics: Arc<Metrics>) -> Self {
+        Self {
+            name,
+            overflow,
+            metrics,
+            state: Mutex::default(),
+        }
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// Holds the channel for one subscription. `None`: it was removed meanwhile.
+    /// Otherwise whether the broker delivers it already.
+    pub(super) fn enter(&self) -> Option<bool> {
+        let mut state = self.state.lock();
+        if state.removed {
+            return None;
+        }
+        state.members += 1;
+        Some(state.subscribed)
+    }
+
+    /// The broker delivers it from now on.
+    pub(super) fn set_subscribed(&self) {
+        self.state.lock().subscribed = true;
+    }
+
+    /// Lets go; `true`: nobody holds it any more.
+    pub(super) fn leave(&self) -> bool {
+        let mut state = self.state.lock();
+        state.members = state.members.saturating_sub(1);
+        state.members == 0
+    }
+
+    /// Marks it removed if nobody holds it.
+    pub(super) fn remove_if_unused(&self) -> bool {
+        let mut state = self.state.lock();
+        if state.members == 0 {
+            state.removed = true;
+        }
+        state.removed
+    }
+
+    /// Keeps what arrives from now on for a client whose subscription is being
+    /// made, until [`Self::go_live`] or [`Self::remove`].
+    pub(crate) fn start_joining(&self, connection: &Arc<Connection>) {
+        self.state.lock().joining.push(Joining {
+            connection: Arc::clone(connection),
+            buffer: Some(Vec::new()),
+        });
+    }
+
+    /// Makes a subscription live. What arrived since [`Self::start_joining`] and is
+    /// not in the subscribe reply is sent first; the reply itself was sent before.
+    ///
+    /// `epoch` is the epoch that `listener.after` belongs to; empty: it relies on no
+    /// position. [`Delivered::Repair`]: the channel has another epoch.
+    ///
+    /// # Errors
+    /// [`Incomplete`] if the subscription would begin with a hole; it is not live then.
+    pub(crate) fn go_live(
+        &self,
+        epoch: &Arc<str>,
+        mut listener: Listener,
+    ) -> Result<Delivered, Incomplete> {
+        let mut state = self.state.lock();
+        let arrived = match state.take_joining(&listener.connection) {
+            Some(joining) => joining.buffer.ok_or(Incomplete)?,
+            None => Vec::new(),
+        };
+        for (of_epoch, publication) in arrived {
+            if publication.offset > 0 {
+                if of_epoch != *epoch {
+                    return Err(Incomplete);
+                }
+                if publication.offset <= listener.after {
+                    continue;
+                }
+                if publication.offset != listener.after + 1 {
+                    return Err(Incomplete);
+                }
+                listener.after = publication.offset;
+            }
+            send_publication(&listener.connection, &self.name, &of_epoch, &publication);
+            if publication.ends_user.as_deref() == Some(listener.connection.user()) {
+                let channel = Arc::clone(&self.name);
+                listener
+                    .connection
+                    .post(Event::SubscriptionEnded { channel });
+                return Ok(Delivered::Done);
+            }
+        }
+        state.listeners.add(listener);
+        if epoch.is_empty() {
+            return Ok(Delivered::Done);
+        }
+        match &state.epoch {
+            None => state.epoch = Some(Arc::clone(epoch)),
+            Some(known) if known == epoch => {}
+            Some(_) if state.repairing.is_none() => return Ok(state.begin_repair()),
+            Some(_) => {}
+        }
+        Ok(Delivered::Done)
+    }
+
+    /// Takes a connection out, live or joining.
+    pub(crate) fn remove(&self, connection: &Arc<Connection>) -> bool {
+        let mut state = self.state.lock();
+        state.take_joining(connection);
+        state.listeners.remove(connection).is_some()
+    }
+
+    /// How many listen.
+    pub(crate) fn listeners(&self) -> usize {
+        self.state.lock().listeners.len()
+    }
+
+    /// Delivers a publication to all who listen. Never waits; costs one write per
+    /// listener.
+    pub(crate) fn publication(&self, epoch: &Arc<str>, publication: Publication) -> Delivered {
+        let mut state = self.state.lock();
+        self.arrive(&mut state, epoch, publication)
+    }
+
+    fn arrive(&self, state: &mut State, epoch: &Arc<str>, publication: Publication) -> Delivered {
+        for joining in &mut state.joining {
+            joining.keep(epoch, &publication);
+        }
+        if let Some(waiting) = &mut state.repairing {
+            // A longer wait is given up: the repair then reads it from history.
+            if waiting.len() < BUFFERED {
+                waiting.push((Arc::clone(epoch), publication));
+            }
+            return Delivered::Done;
+        }
+        if publication.offset > 0 {
+            match state.next(epoch, publication.offset) {
+                Next::Expected => {
+                    state.epoch = Some(Arc::clone(epoch));
+                    state.offset = Some(publication.offset);
+                }
+                Next::Seen => return Delivered::Done,
+                Next::Hole => {
+                    state.repairing = Some(vec![(Arc::clone(epoch), publication)]);
+                    return Delivered::Repair;
+                }
+            }
+        }
+        self.deliver(state, epoch, &publication);
+        Delivered::Done
+    }
+
+    fn deliver(&self, state: &mut State, epoch: &Arc<str>, publication: &Publication) {
+        let mut encoded = Encoded::publication(&self.name, epoch, publication);
+        let mut dropped = 0;
+        for listener in state.listeners.iter() {
+            if publication.offset > 0 && publication.offset <= listener.after {
+                continue;
+            }
+            let Some(frame) = encoded.for_format(listener.connection.format()) else {
+                encode::refuse(&listener.connection);
+                continue;
+            };
+            if listener.connection.send(frame, self.overflow) == Sent::Dropped {
+                dropped += 1;
+            }
+        }
+        self.metrics
+            .delivered(state.listeners.len() as u64, dropped);
+        if let Some(user) = &publication.ends_user {
+            let ended = state
+                .listeners
+                .remove_where(|one| one.connection.user() == &**user);
+            for listener in ended {
+                listener.connection.post(Event::SubscriptionEnded {
+                    channel: Arc::clone(&self.name),
+                });
+            }
+        }
+    }
+
+    /// Tells those who asked for it that a client joined or left.
+    pub(crate) fn membership(&self, joined: bool, info: &broker::ClientInfo) {
+        let state = self.state.lock();
+        let mut encoded = Encoded::membership(&self.name, joined, info);
+        for listener in state.listeners.iter().filter(|one| one.join_leave) {
+            if let Some(frame) = encoded.for_format(listener.connection.format()) {
+                listener.connection.send(frame, self.overflow);
+            }
+        }
+    }
+
+    /// Where the channel stands: the epoch, and the offset that every positioned
+    /// listener has. `None`: nobody relies on a position, or it is not known.
+    pub(crate) fn baseline(&self) -> Option<Position> {
+        self.state.lock().baseline()
+    }
+
+    /// Begins a repair, unless one is under way.
+    pub(crate) fn begin_repair(&self) -> Delivered {
+        let mut state = self.state.lock();
+        if state.repairing.is_some() {
+            return Delivered::Done;
+        }
+        state.begin_repair()
+    }
+
+    /// Ends a repair: `missed` is everything after the baseline in order, or
+    /// `None` if that cannot be had. Then the positioned listeners' subscriptions
+    /// end with "insufficient state" and they come back to recover.
+    pub(crate) fn finish_repair(&self, missed: Option<Vec<Arrived>>) -> Delivered {
+        let mut state = self.state.lock();
+        let waiting = state.repairing.take().unwrap_or_default();
+        if let Some(missed) = missed {
+            for (epoch, publication) in missed {
+                // Joining clients have it from history or from the first arrival.
+                match state.next(&epoch, publication.offset) {
+                    Next::Seen => continue,
+                    Next::Expected | Next::Hole => {
+                        state.epoch = Some(Arc::clone(&epoch));
+                        state.offset = Some(publication.offset);
+                    }
+                }
+                self.deliver(&mut state, &epoch, &publication);
+            }
+        } else {
+            self.metrics.insufficient_state();
+            for listener in state.listeners.remove_where(|one| one.positioned) {
+                listener.connection.post(Event::PositionLost {
+                    channel: Arc::clone(&self.name),
+                });
+            }
+            state.epoch = None;
+            state.offset = None;
+        }
+        let mut waiting = waiting.into_iter();
+        while let Some((epoch, publication)) = waiting.next() {
+            if publication.offset > 0 {
+                match state.next(&epoch, publication.offset) {
+                    Next::Seen => continue,
+                    Next::Expected => {
+                        state.epoch = Some(Arc::clone(&epoch));
+                        state.offset = Some(publication.offset);
+                    }
+                    Next::Hole => {
+                        let mut rest = vec![(epoch, publication)];
+                        rest.extend(waiting);
+                        state.repairing = Some(rest);
+                        return Delivered::Repair;
+                    }
+                }
+            }
+            self.deliver(&mut state, &epoch, &publication);
+        }
+        Delivered::Done
+    }
+}
+
+/// How an offset relates to what was delivered.
+enum Next {
+    Expected,
+    Seen,
+    Hole,
+}
+
+impl State {
+    fn next(&self, epoch: &Arc<str>, offset: u64) -> Next {
+        match (&self.epoch, self.offset) {
+            (Some(known), _) if known != epoch => {
+                if self.listeners.iter().any(|one| one.positioned) {
+                    Next::Hole
+                } else {
+                    Next::Expected
+                }
+            }
+            (_, Some(top)) if offset <= top => Next::Seen,
+            (_, Some(top)) if offset == top + 1 => Next::Expected,
+            (_, Some(_)) if self.listeners.iter().any(|one| one.positioned) => Next::Hole,
+            (_, Some(_)) => Next::Expected,
+            (_, None) => {
+                // The first one that this node sees: whoever has a position must
+                // have everything before it.
+                let mut positioned = self.listeners.iter().filter(|one| one.positioned);
+                if positioned.any(|one| one.after + 1 < offset) {
+                    Next::Hole
+                } else {
+                    Next::Expected
+                }
+            }
+        }
+    }
+
+    fn baseline(&self) -> Option<Position> {
+        let positioned = self.listeners.iter().filter(|one| one.positioned);
+        let lowest = positioned.map(|one| one.after).min()?;
+        Some(Position {
+            epoch: Arc::clone(self.epoch.as_ref()?),
+            offset: self.offset.unwrap_or(lowest),
+        })
+    }
+
+    fn begin_repair(&mut self) -> Delivered {
+        self.repairing = Some(Vec::new());
+        Delivered::Repair
+    }
+
+    fn take_joining(&mut self, connection: &Arc<Connection>) -> Option<Joining> {
+        let at = self
+            .joining
+            .iter()
+            .position(|one| Arc::ptr_eq(&one.connection, connection))?;
+        let joining = self.joining.swap_remove(at);
+        if self.joining.is_empty() {
+            self.joining = Vec::new();
+        }
+        Some(joining)
+    }
+}
+
+impl Joining {
+    fn keep(&mut self, epoch: &Arc<str>, publication: &Publication) {
+        let Some(buffer) = &mut self.buffer else {
+            return;
+        };
+        if buffer.len() < BUFFERED {
+            buffer.push((Arc::clone(epoch), publication.clone()));
+        } else {
+            self.buffer = None;
+        }
+    }
+}
+
+/// Sends one publication to one connection: what arrived while it was joining.
+fn send_publication(
+    connection: &Arc<Connection>,
+    channel: &str,
+    epoch: &Arc<str>,
+    publication: &Publication,
+) {
+    let mut encoded = Encoded::publication(channel, epoch, publication);
+    match encoded.for_format(connection.format()) {
+        Some(frame) => {
+            connection.send(frame, Overflow::Disconnect);
+        }
+        None => encode::refuse(connection),
+    }
+}

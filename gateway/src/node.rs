@@ -1,0 +1,237 @@
+//! One gateway node: joins the hub and the broker. The first listener of a
+//! channel subscribes it at the broker, the last one's end unsubscribes it; what
+//! the broker delivers goes to the hub; and a channel with a hole is repaired.
+
+mod reader;
+mod repair;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+
+use broker::{Broker, ClientInfo, EventHandler, Publication};
+use bytes::Bytes;
+use tokio::sync::Mutex as AsyncMutex;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::reader::Reader;
+pub(crate) use self::reader::{Part, ReadError};
+use crate::admission::{Admission, Origins};
+use crate::auth::Verifiers;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::control;
+use crate::hub::{Channel, Delivered, Hub};
+use crate::metrics::Metrics;
+use crate::namespaces::{Namespace, Namespaces};
+use crate::services::Services;
+use crate::wheel::Wheel;
+
+/// Locks for subscribing and unsubscribing at the broker, by channel.
+const STRIPES: usize = 1024;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Node {
+    /// Unique among nodes and restarts.
+    pub(crate) id: String,
+    /// What the node is called in `info`.
+    pub(crate) name: String,
+    pub(crate) config: Config,
+    pub(crate) namespaces: Namespaces,
+    pub(crate) verifiers: Verifiers,
+    pub(crate) hub: Hub,
+    pub(crate) broker: Arc<dyn Broker>,
+    pub(crate) services: Services,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) clock: Clock,
+    pub(crate) wheel: Wheel,
+    pub(crate) control: control::Peers,
+    /// The node is leaving: no new connections.
+    pub(crate) draining: AtomicBool,
+    pub(crate) admission: Admission,
+    pub(crate) origins: Origins,
+    /// Cancelled when the node stops.
+    pub(crate) stopped: CancellationToken,
+    /// The clients' connections.
+    pub(crate) connections: TaskTracker,
+    /// What runs beside the connections.
+    pub(crate) tasks: TaskTracker,
+    reader: Reader,
+    interest: Box<[AsyncMutex<()>]>,
+    me: Weak<Node>,
+}
+
+/// What a node is made of.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) config: Config,
+    pub(crate) namespaces: Namespaces,
+    pub(crate) verifiers: Verifiers,
+    pub(crate) broker: Arc<dyn Broker>,
+    pub(crate) services: Services,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+impl Node {
+    /// Puts a node together and starts its tasks.
+    ///
+    /// # Errors
+    /// The broker's, if it cannot begin to deliver.
+    pub(crate) async fn start(parts: Parts) -> broker::Result<Arc<Self>> {
+        let clock = Clock::start();
+        let client = &parts.config.client;
+        let admission = Admission::new(client.connection_limit, client.connection_rate_limit);
+        let origins = Origins::new(&client.allowed_origins);
+        let node = Arc::new_cyclic(|me| Self {
+            id: uuid::Uuid::new_v4().to_string(),
+            name: parts.config.node_name(),
+            hub: Hub::new(Arc::clone(&parts.metrics)),
+            config: parts.config,
+            namespaces: parts.namespaces,
+            verifiers: parts.verifiers,
+            broker: parts.broker,
+            services: parts.services,
+            metrics: parts.metrics,
+            clock,
+            wheel: Wheel::new(clock),
+            control: control::Peers::default(),
+            admission,
+            origins,
+            draining: AtomicBool::new(false),
+            connections: TaskTracker::new(),
+            stopped: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            reader: Reader::default(),
+            interest: (0..STRIPES).map(|_| AsyncMutex::default()).collect(),
+            me: Weak::clone(me),
+        });
+        let handler = Arc::new(FromBroker {
+            node: Arc::downgrade(&node),
+        });
+        node.broker.run(handler).await?;
+        let wheel = Arc::clone(&node);
+        node.tasks
+            .spawn(async move { wheel.wheel.run(wheel.stopped.clone()).await });
+        node.tasks.spawn(repair::check_positions(Arc::clone(&node)));
+        node.tasks.spawn(control::announce(Arc::clone(&node)));
+        Ok(node)
+    }
+
+    /// Itself, for tasks that outlive a call.
+    pub(crate) fn me(&self) -> Arc<Self> {
+        self.me
+            .upgrade()
+            .expect("a method runs on a node that exists")
+    }
+
+    fn stripe(&self, channel: &str) -> &AsyncMutex<()> {
+        &self.interest[self.hub.stripe(channel, STRIPES)]
+    }
+
+    /// Holds a channel for a subscription: when it returns, the broker delivers
+    /// the channel to this node. Costs a call to the broker for the first one.
+    ///
+    /// # Errors
+    /// The broker's; the channel is not held then.
+    pub(crate) async fn enter(
+        &self,
+        channel: &str,
+        namespace: &Namespace,
+    ) -> broker::Result<Arc<Channel>> {
+        if let Some(channel) = self.hub.enter_subscribed(channel) {
+            return Ok(channel);
+        }
+        let _one_at_a_time = self.stripe(channel).lock().await;
+        let (channel, subscribed) = self.hub.enter(channel, namespace.overflow);
+        if !subscribed {
+            if let Err(error) = self.broker.subscribe(channel.name()).await {
+                self.metrics.broker_errors.inc();
+                if self.hub.leave(&channel) {
+                    self.hub.remove_if_unused(&channel);
+                }
+                return Err(error);
+            }
+            self.hub.subscribed(&channel);
+        }
+        Ok(channel)
+    }
+
+    /// Lets go of a channel.
+    pub(crate) async fn exit(&self, channel: &Arc<Channel>) {
+        if !self.hub.leave(channel) {
+            return;
+        }
+        let _one_at_a_time = self.stripe(channel.name()).lock().await;
+        if self.hub.remove_if_unused(channel)
+            && let Err(error) = self.broker.unsubscribe(channel.name()).await
+        {
+            self.metrics.broker_errors.inc();
+            tracing::warn!(channel.name = %channel.name(), %error, "unsubscribing failed");
+        }
+    }
+
+    /// Sees to what a delivery asks for.
+    pub(crate) fn after(&self, channel: &Arc<Channel>, delivered: Delivered) {
+        match delivered {
+            Delivered::Done => {}
+            Delivered::Repair => {
+                self.tasks
+                    .spawn(repair::repair(self.me(), Arc::clone(channel)));
+            }
+        }
+    }
+
+    /// Why the node should get no new connections; empty: it should.
+    pub(crate) fn unready(&self) -> Vec<String> {
+        let mut reasons = Vec::new();
+        if self.draining.load(Ordering::Relaxed) {
+            reasons.push("the node is draining".to_owned());
+        }
+        if !self.broker.is_available() {
+            reasons.push("the broker is not available".to_owned());
+        } else if self.control.is_deaf(&self.id, self.clock.now()) {
+            reasons
+                .push("the node does not hear its own announcements through the broker".to_owned());
+        }
+        reasons
+    }
+}
+
+/// What the broker tells the node. Weak: the broker may outlive it.
+#[derive(Debug)]
+struct FromBroker {
+    node: Weak<Node>,
+}
+
+impl EventHandler for FromBroker {
+    fn publication(&self, channel: &str, epoch: &Arc<str>, publication: Publication) {
+        if let Some(node) = self.node.upgrade()
+            && let Some(channel) = node.hub.channel(channel)
+        {
+            let delivered = channel.publication(epoch, publication);
+            node.after(&channel, delivered);
+        }
+    }
+
+    fn membership(&self, channel: &str, joined: bool, info: ClientInfo) {
+        if let Some(node) = self.node.upgrade()
+            && let Some(channel) = node.hub.channel(channel)
+        {
+            channel.membership(joined, &info);
+        }
+    }
+
+    fn control(&self, message: Bytes) {
+        if let Some(node) = self.node.upgrade() {
+            control::receive(&node, &message);
+        }
+    }
+
+    fn positions_uncertain(&self, channels: &[Arc<str>]) {
+        if let Some(node) = self.node.upgrade() {
+            let channels = channels.to_vec();
+            node.tasks.spawn(repair::compare(node.me(), channels));
+        }
+    }
+}
