@@ -187,6 +187,16 @@ impl Config {
         format!("{host}_{}", self.http_server.port)
     }
 
+    /// Where metrics and health are served.
+    #[must_use]
+    pub fn admin_paths(&self) -> runtime::admin::Paths {
+        let path = |on: bool, prefix: &String| on.then(|| prefix.clone());
+        runtime::admin::Paths {
+            health: path(self.health.enabled, &self.health.handler_prefix),
+            metrics: path(self.prometheus.enabled, &self.prometheus.handler_prefix),
+        }
+    }
+
     /// Most publications of one recovery.
     #[must_use]
     pub fn recovery_limit(&self) -> u32 {

@@ -60,6 +60,24 @@ struct Admin {
     reasons: Reasons,
 }
 
+/// Where the routes are; `None`: not at all.
+#[derive(Clone, Debug)]
+pub struct Paths {
+    /// Above `/live` and `/ready`; itself it answers as `/live`.
+    pub health: Option<String>,
+    /// The metrics.
+    pub metrics: Option<String>,
+}
+
+impl Default for Paths {
+    fn default() -> Self {
+        Self {
+            health: Some("/health".to_owned()),
+            metrics: Some("/metrics".to_owned()),
+        }
+    }
+}
+
 /// `/health/live`, `/health/ready` and `/metrics`.
 ///
 /// `reasons` is asked at each readiness probe and must not block; an empty
@@ -68,14 +86,29 @@ pub fn router(
     registry: Arc<Registry>,
     reasons: impl Fn() -> Vec<String> + Send + Sync + 'static,
 ) -> Router {
-    Router::new()
-        .route("/health/live", get(live))
-        .route("/health/ready", get(ready))
-        .route("/metrics", get(metrics))
-        .with_state(Admin {
-            registry,
-            reasons: Arc::new(reasons),
-        })
+    router_at(&Paths::default(), registry, reasons)
+}
+
+/// The same elsewhere. The paths must begin with `/` and not end with it.
+pub fn router_at(
+    paths: &Paths,
+    registry: Arc<Registry>,
+    reasons: impl Fn() -> Vec<String> + Send + Sync + 'static,
+) -> Router {
+    let mut router = Router::new();
+    if let Some(health) = &paths.health {
+        router = router
+            .route(health, get(live))
+            .route(&format!("{health}/live"), get(live))
+            .route(&format!("{health}/ready"), get(ready));
+    }
+    if let Some(path) = &paths.metrics {
+        router = router.route(path, get(metrics));
+    }
+    router.with_state(Admin {
+        registry,
+        reasons: Arc::new(reasons),
+    })
 }
 
 async fn live() -> impl IntoResponse {

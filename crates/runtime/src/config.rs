@@ -104,6 +104,9 @@ impl std::error::Error for ConfigError {}
 /// Where a configuration comes from.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
+    /// Defaults that differ from the type's: dotted key and value as text.
+    /// Everything else stands above them.
+    pub base: Vec<(String, String)>,
     /// A `.toml`, `.yaml`, `.yml` or `.json` file.
     pub file: Option<PathBuf>,
     /// Environment variables; those that do not begin with [`ENV_PREFIX`] are
@@ -123,6 +126,7 @@ impl Sources {
             .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
             .collect();
         Self {
+            base: Vec::new(),
             file,
             env,
             overrides,
@@ -140,7 +144,7 @@ pub fn load<T: Schema>(sources: Sources) -> Result<T, ConfigError> {
     let sample = tree::of(&T::sample());
     let mut problems = Vec::new();
 
-    let mut tree = match sources.file.as_deref().map(read_file) {
+    let mut file = match sources.file.as_deref().map(read_file) {
         Some(Ok(value)) => value,
         Some(Err(problem)) => {
             return Err(ConfigError {
@@ -149,8 +153,12 @@ pub fn load<T: Schema>(sources: Sources) -> Result<T, ConfigError> {
         }
         None => Value::Object(serde_json::Map::new()),
     };
-    tree::remove_unset(&mut tree);
-    tree::remove_unknown(&mut tree, &sample, T::UNSUPPORTED, &mut problems);
+    tree::remove_unset(&mut file);
+    tree::remove_unknown(&mut file, &sample, T::UNSUPPORTED, &mut problems);
+
+    let mut tree = Value::Object(serde_json::Map::new());
+    tree::apply_overrides(&mut tree, &sample, sources.base, &mut problems);
+    tree::merge(&mut tree, file);
     tree::apply_env(&mut tree, &sample, sources.env, &mut problems);
     tree::apply_overrides(&mut tree, &sample, sources.overrides, &mut problems);
 

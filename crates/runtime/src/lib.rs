@@ -10,6 +10,7 @@
 pub mod admin;
 pub mod config;
 pub mod grpc;
+pub mod probe;
 pub mod process;
 pub mod shutdown;
 pub mod telemetry;

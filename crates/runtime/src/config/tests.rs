@@ -215,6 +215,18 @@ fn flags_stand_above_the_environment_and_that_above_the_file() {
 }
 
 #[test]
+fn everything_stands_above_a_binarys_own_defaults() {
+    let mut loader = Loader::file("toml", "[client]\nchannel_limit = 1");
+    loader.sources.base = vec![
+        ("client.channel_limit".to_owned(), "5".to_owned()),
+        ("client.insecure".to_owned(), "true".to_owned()),
+    ];
+    let config = loader.load();
+    assert_eq!(config.client.channel_limit, 1);
+    assert!(config.client.insecure);
+}
+
+#[test]
 fn an_unknown_key_is_named_with_its_path_and_the_nearest_known_one() {
     let problems = Loader::file(
         "toml",

@@ -157,6 +157,23 @@ fn nearest(
         .map_or_else(String::new, |(_, key)| key.clone())
 }
 
+/// Lays one tree over another: tables are merged, all else is replaced.
+pub(super) fn merge(below: &mut Value, above: Value) {
+    match (below, above) {
+        (Value::Object(below), Value::Object(above)) => {
+            for (name, value) in above {
+                match below.get_mut(&name) {
+                    Some(place) => merge(place, value),
+                    None => {
+                        below.insert(name, value);
+                    }
+                }
+            }
+        }
+        (below, above) => *below = above,
+    }
+}
+
 /// Lays the environment over the tree.
 pub(super) fn apply_env(
     tree: &mut Value,
