@@ -18,41 +18,29 @@ const USER_SEPARATOR: char = ',';
 /// Parsing never fails and costs one pass over the name: a name that may not be
 /// used is found by [`check`](Self::check).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ChannelName<'a> {
+pub(crate) struct ChannelName<'a> {
     /// The name as the client wrote it.
-    pub full: &'a str,
+    pub(crate) full: &'a str,
     /// What stands before the first `:`, without a leading `$`. `None`: there is
     /// no `:`, and the channel has the options of channels without a namespace.
     /// Empty for a name such as `:a`, which no namespace can have.
-    pub namespace: Option<&'a str>,
+    pub(crate) namespace: Option<&'a str>,
     /// What `channel_regex` is matched against: all after the first `:`, or
     /// without a namespace the whole name, a leading `$` included.
-    pub rest: &'a str,
+    pub(crate) rest: &'a str,
     /// Whether it starts with `$`: a token is required, whatever the options say.
-    pub private: bool,
+    pub(crate) private: bool,
     /// What stands after the last `#`. `None`: there is no `#`.
-    pub users: Option<Users<'a>>,
+    pub(crate) users: Option<Users<'a>>,
 }
 
 /// The users that a channel's name lists, separated by commas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Users<'a>(&'a str);
-
-/// Why a name may not be used. Both are answered with error 107.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum ChannelNameError {
-    /// More bytes than `channel.max_length`.
-    #[error("the channel's name is too long")]
-    TooLong,
-    /// Not what `channel_regex` asks for; without one, not ASCII.
-    #[error("the channel's name has characters that are not allowed")]
-    Mismatch,
-}
+pub(crate) struct Users<'a>(&'a str);
 
 impl<'a> ChannelName<'a> {
     /// Takes a name apart.
-    #[must_use]
-    pub fn parse(full: &'a str) -> Self {
+    pub(crate) fn parse(full: &'a str) -> Self {
         let public = full.strip_prefix(PRIVATE_PREFIX);
         let (namespace, rest) = match public.unwrap_or(full).split_once(NAMESPACE_BOUNDARY) {
             Some((namespace, rest)) => (Some(namespace), rest),
@@ -71,42 +59,26 @@ impl<'a> ChannelName<'a> {
 
     /// Whether the name lists users, so that only they can subscribe without a
     /// token and no option or proxy can widen that.
-    #[must_use]
-    pub fn is_user_limited(&self) -> bool {
+    pub(crate) fn is_user_limited(&self) -> bool {
         self.users.is_some()
     }
 
     /// Whether the name lists this user. Nobody anonymous is on a list.
-    #[must_use]
-    pub fn allows_user(&self, user: &str) -> bool {
+    pub(crate) fn allows_user(&self, user: &str) -> bool {
         self.users.is_some_and(|users| users.contains(user))
     }
 
     /// Whether the name is at most `max_length` bytes long. 0: no limit.
-    ///
-    /// # Errors
-    /// [`ChannelNameError::TooLong`]
-    pub fn check_length(&self, max_length: usize) -> Result<(), ChannelNameError> {
-        if max_length > 0 && self.full.len() > max_length {
-            return Err(ChannelNameError::TooLong);
-        }
-        Ok(())
+    pub(crate) fn has_length(&self, max_length: usize) -> bool {
+        max_length == 0 || self.full.len() <= max_length
     }
 
     /// Whether the namespace's `channel_regex` matches, anywhere in the rest
     /// unless it is anchored. Without one the whole name must be ASCII.
-    ///
-    /// # Errors
-    /// [`ChannelNameError::Mismatch`]
-    pub fn check_characters(&self, channel_regex: Option<&Regex>) -> Result<(), ChannelNameError> {
-        let allowed = match channel_regex {
+    pub(crate) fn has_characters(&self, channel_regex: Option<&Regex>) -> bool {
+        match channel_regex {
             Some(regex) => regex.is_match(self.rest),
             None => self.full.is_ascii(),
-        };
-        if allowed {
-            Ok(())
-        } else {
-            Err(ChannelNameError::Mismatch)
         }
     }
 }
@@ -114,21 +86,19 @@ impl<'a> ChannelName<'a> {
 impl<'a> Users<'a> {
     /// The users in the order of the name. An empty place, as in `#a,,b` or `#`,
     /// is nobody.
-    pub fn iter(self) -> impl Iterator<Item = &'a str> {
+    pub(crate) fn iter(self) -> impl Iterator<Item = &'a str> {
         self.0.split(USER_SEPARATOR).filter(|user| !user.is_empty())
     }
 
     /// Whether the user is listed. The anonymous user, whose id is empty, never is.
-    #[must_use]
-    pub fn contains(self, user: &str) -> bool {
+    pub(crate) fn contains(self, user: &str) -> bool {
         self.iter().any(|listed| listed == user)
     }
 }
 
 /// The personal channel of a user, that the server may subscribe its sessions
 /// to: `#user`, or `namespace:#user`.
-#[must_use]
-pub fn personal_channel(namespace: Option<&str>, user: &str) -> String {
+pub(crate) fn personal_channel(namespace: Option<&str>, user: &str) -> String {
     match namespace {
         Some(namespace) => format!("{namespace}{NAMESPACE_BOUNDARY}{USERS_BOUNDARY}{user}"),
         None => format!("{USERS_BOUNDARY}{user}"),
@@ -205,18 +175,16 @@ mod tests {
     #[test]
     fn length_is_in_bytes_of_the_whole_name() {
         let name = ChannelName::parse("$n:ü");
-        assert_eq!(name.check_length(5), Ok(()));
-        assert_eq!(name.check_length(4), Err(ChannelNameError::TooLong));
-        assert_eq!(name.check_length(0), Ok(()));
+        assert!(name.has_length(5));
+        assert!(!name.has_length(4));
+        assert!(name.has_length(0));
     }
 
     #[test]
     fn characters_are_ascii_unless_a_regex_says_otherwise() {
         let check = |full, regex: Option<&str>| {
             let regex = regex.map(|regex| Regex::new(regex).unwrap());
-            ChannelName::parse(full)
-                .check_characters(regex.as_ref())
-                .is_ok()
+            ChannelName::parse(full).has_characters(regex.as_ref())
         };
         assert!(check("chat:1", None));
         assert!(!check("chat:ü", None));

@@ -239,11 +239,6 @@ impl Connection {
         }
     }
 
-    /// Whether it is ending.
-    pub(crate) fn is_closing(&self) -> bool {
-        self.shared.lock().closing.is_some()
-    }
-
     /// Whether it is ending because of what the client did or is: its further
     /// commands are not carried out.
     fn is_refused(&self) -> bool {
@@ -382,11 +377,6 @@ impl Connection {
     /// Bytes that wait in the outbox.
     pub(crate) fn queued_bytes(&self) -> usize {
         self.shared.lock().outbox.bytes()
-    }
-
-    /// The client's address.
-    pub(crate) fn peer_addr(&self) -> Option<std::net::SocketAddr> {
-        self.socket.peer_addr().ok()
     }
 }
 

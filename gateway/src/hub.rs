@@ -20,12 +20,14 @@ use crate::metrics::Metrics;
 /// Locks per registry: enough that two threads seldom want the same one.
 const SHARDS: usize = 128;
 
+type ByName<T> = HashMap<Arc<str>, T>;
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Hub {
     hasher: RandomState,
-    channels: Box<[Mutex<HashMap<Arc<str>, Arc<Channel>>>]>,
-    users: Box<[Mutex<HashMap<Arc<str>, Connections>>]>,
+    channels: Box<[Mutex<ByName<Arc<Channel>>>]>,
+    users: Box<[Mutex<ByName<Connections>>]>,
     metrics: Arc<Metrics>,
 }
 
@@ -57,11 +59,11 @@ impl Hub {
         hash % n
     }
 
-    fn channel_shard(&self, name: &str) -> &Mutex<HashMap<Arc<str>, Arc<Channel>>> {
+    fn channel_shard(&self, name: &str) -> &Mutex<ByName<Arc<Channel>>> {
         &self.channels[self.stripe(name, SHARDS)]
     }
 
-    fn user_shard(&self, user: &str) -> &Mutex<HashMap<Arc<str>, Connections>> {
+    fn user_shard(&self, user: &str) -> &Mutex<ByName<Connections>> {
         &self.users[self.stripe(user, SHARDS)]
     }
 
@@ -101,17 +103,6 @@ impl Hub {
         shard.insert(name, Arc::clone(&channel));
         self.metrics.channels.inc();
         (channel, false)
-    }
-
-    /// The broker delivers a channel from now on.
-    pub(crate) fn subscribed(&self, channel: &Channel) {
-        channel.set_subscribed();
-    }
-
-    /// Lets go of a channel; `true`: nobody holds it any more, and
-    /// [`Self::remove_if_unused`] should follow.
-    pub(crate) fn leave(&self, channel: &Channel) -> bool {
-        channel.leave()
     }
 
     /// Removes a channel that nobody holds; `true`: it was removed.

@@ -81,7 +81,7 @@ impl Namespaces {
         &self,
         channel: &'a str,
     ) -> Result<(ChannelName<'a>, Arc<Namespace>), ErrorCode> {
-        if channel.len() > self.max_length {
+        if !self.allows_length(channel) {
             return Err(ErrorCode::BAD_REQUEST);
         }
         self.check_name(channel)
@@ -94,20 +94,16 @@ impl Namespaces {
     ) -> Result<(ChannelName<'a>, Arc<Namespace>), ErrorCode> {
         let name = ChannelName::parse(channel);
         let namespace = self.of_name(&name).ok_or(ErrorCode::UNKNOWN_CHANNEL)?;
-        let allowed = match &namespace.regex {
-            Some(regex) => regex.is_match(name.rest),
-            None => channel.is_ascii(),
-        };
-        if allowed {
+        if name.has_characters(namespace.regex.as_ref()) {
             Ok((name, namespace))
         } else {
             Err(ErrorCode::BAD_REQUEST)
         }
     }
 
-    /// Longest name allowed, in bytes.
-    pub(crate) fn max_length(&self) -> usize {
-        self.max_length
+    /// Whether a name is short enough.
+    pub(crate) fn allows_length(&self, channel: &str) -> bool {
+        ChannelName::parse(channel).has_length(self.max_length)
     }
 }
 

@@ -59,7 +59,7 @@ pub(crate) struct Node {
     pub(crate) tasks: TaskTracker,
     reader: Reader,
     interest: Box<[AsyncMutex<()>]>,
-    me: Weak<Node>,
+    me: Weak<Self>,
 }
 
 /// What a node is made of.
@@ -147,19 +147,19 @@ impl Node {
         if !subscribed {
             if let Err(error) = self.broker.subscribe(channel.name()).await {
                 self.metrics.broker_errors.inc();
-                if self.hub.leave(&channel) {
+                if channel.leave() {
                     self.hub.remove_if_unused(&channel);
                 }
                 return Err(error);
             }
-            self.hub.subscribed(&channel);
+            channel.set_subscribed();
         }
         Ok(channel)
     }
 
     /// Lets go of a channel.
     pub(crate) async fn exit(&self, channel: &Arc<Channel>) {
-        if !self.hub.leave(channel) {
+        if !channel.leave() {
             return;
         }
         let _one_at_a_time = self.stripe(channel.name()).lock().await;

@@ -101,7 +101,7 @@ impl Services {
                 payload,
                 format,
                 caller: transcode::Caller {
-                    user: caller.user,
+                    user: runtime::grpc::encode_user(&caller.user),
                     client: caller.client,
                 },
                 traceparent: runtime::trace::current_traceparent(),

@@ -113,11 +113,6 @@ impl Socket {
     pub(crate) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.tcp().poll_write_ready(cx)
     }
-
-    /// The client's address.
-    pub(crate) fn peer_addr(&self) -> io::Result<std::net::SocketAddr> {
-        self.tcp().peer_addr()
-    }
 }
 
 impl Tls {

@@ -1,13 +1,6 @@
 //! The gRPC contracts between our services, generated at build time from the
 //! `.proto` files beside this crate. Module paths are the Protobuf packages.
 
-#![expect(
-    missing_docs,
-    clippy::doc_markdown,
-    clippy::too_long_first_doc_paragraph,
-    reason = "generated from .proto files, which carry the documentation"
-)]
-
 /// Package `fanfare.log.v1`: what a service with anchored channels offers to gateways.
 pub mod log {
     /// Version 1.

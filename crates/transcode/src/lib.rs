@@ -1,23 +1,15 @@
-//! API sketch (the gateway is written against it).
-#![allow(missing_docs, clippy::all, clippy::pedantic)]
-use bytes::Bytes;
-use std::time::Duration;
-#[derive(Clone, Copy, Debug)]
-pub enum PayloadFormat { Json, Protobuf }
-#[derive(Debug)]
-pub struct Caller { pub user: String, pub client: String }
-#[derive(Debug)]
-pub struct Call<'a> { pub method: &'a str, pub payload: &'a Bytes, pub format: PayloadFormat, pub caller: Caller, pub traceparent: Option<String> }
-#[derive(Debug)]
-pub struct CallError { pub code: u32, pub message: String, pub temporary: bool }
-#[derive(Debug)]
-pub struct Service { pub name: String, pub grpc_service: String, pub descriptors: Bytes, pub internal_methods: Vec<String>, pub channel: tonic::transport::Channel, pub shared_key: String, pub timeout: Duration }
-#[derive(Debug, thiserror::Error)]
-#[error("bad")]
-pub struct Error;
-#[derive(Debug)]
-pub struct Services;
-impl Services {
-    pub fn new(_s: Vec<Service>) -> Result<Self, Error> { Ok(Self) }
-    pub async fn call(&self, _c: Call<'_>) -> Result<Bytes, CallError> { Err(CallError { code: 108, message: "".into(), temporary: false }) }
-}
+//! Calls from clients to gRPC services, by descriptor: a method's name and a JSON
+//! (or Protobuf) payload become a gRPC call, and its answer or status becomes a
+//! payload or an error code. There is no code for any particular method, so any
+//! service whose descriptors are known can be called.
+//!
+//! `docs/rpc.md` tells what clients see.
+
+mod codec;
+mod error;
+mod payload;
+mod services;
+
+pub use self::error::{CallError, Error};
+pub use self::payload::PayloadFormat;
+pub use self::services::{Call, Caller, Service, Services};

@@ -434,9 +434,9 @@ async fn channels(node: &Node, params: &request::Channels) -> Answer {
 
 fn info(node: &Node) -> Answer {
     let mut nodes = node.control.all(node.clock.now());
-    if !nodes.iter().any(|one| one.uid == node.id) {
-        nodes.push(control::describe(node));
-    }
+    // Of itself the node knows more than it last said.
+    nodes.retain(|one| one.uid != node.id);
+    nodes.push(control::describe(node));
     let nodes: Vec<_> = nodes
         .into_iter()
         .map(|one| {
@@ -464,17 +464,14 @@ async fn batch(node: &Arc<Node>, params: request::Batch) -> Answer {
                 (name, method, params)
             }
             _ => {
-                return error_reply(
-                    "error",
-                    ApiError::bad_request("a command has exactly one member"),
-                );
+                return error_reply(&ApiError::bad_request("a command has exactly one member"));
             }
         };
         match method {
-            None | Some(Method::Batch) => error_reply("error", ApiError::not_found()),
+            None | Some(Method::Batch) => error_reply(&ApiError::not_found()),
             Some(method) => match execute(node, method, &params).await {
                 Ok(result) => BTreeMap::from([(name, result)]),
-                Err(error) => error_reply("error", error),
+                Err(error) => error_reply(&error),
             },
         }
     });
@@ -483,7 +480,7 @@ async fn batch(node: &Arc<Node>, params: request::Batch) -> Answer {
     answer(&json_object("replies", &replies)?)
 }
 
-fn error_reply(name: &str, error: ApiError) -> BTreeMap<String, Box<RawValue>> {
-    let error = to_raw_value(&error).unwrap_or_else(|_| RawValue::NULL.to_owned());
-    BTreeMap::from([(name.to_owned(), error)])
+fn error_reply(error: &ApiError) -> BTreeMap<String, Box<RawValue>> {
+    let error = to_raw_value(error).unwrap_or_else(|_| RawValue::NULL.to_owned());
+    BTreeMap::from([("error".to_owned(), error)])
 }

@@ -98,12 +98,13 @@ impl Channel {
     }
 
     /// The broker delivers it from now on.
-    pub(super) fn set_subscribed(&self) {
+    pub(crate) fn set_subscribed(&self) {
         self.state.lock().subscribed = true;
     }
 
-    /// Lets go; `true`: nobody holds it any more.
-    pub(super) fn leave(&self) -> bool {
+    /// Lets go; `true`: nobody holds it any more, and
+    /// [`Hub::remove_if_unused`](super::Hub::remove_if_unused) should follow.
+    pub(crate) fn leave(&self) -> bool {
         let mut state = self.state.lock();
         state.members = state.members.saturating_sub(1);
         state.members == 0

@@ -19,7 +19,7 @@ pub(super) struct Encoded<'a> {
 enum Source<'a> {
     Publication {
         channel: &'a str,
-        publication: wire::Publication,
+        publication: Box<wire::Publication>,
     },
     Membership(Box<Reply>),
 }
@@ -30,7 +30,7 @@ impl<'a> Encoded<'a> {
         epoch: &Arc<str>,
         publication: &Publication,
     ) -> Self {
-        let publication = convert::publication(publication, epoch);
+        let publication = Box::new(convert::publication(publication, epoch));
         Self::new(Source::Publication {
             channel,
             publication,

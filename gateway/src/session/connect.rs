@@ -10,7 +10,7 @@ use wire::{ConnectRequest, ConnectResult, Disconnect, ErrorCode, ReplyBody, Subs
 use super::subscribe::{Entered, Grant};
 use super::subscription::Origin;
 use super::{Failure, Session, Stage, ttl};
-use crate::channel_name::ChannelName;
+use crate::channel_name::{ChannelName, personal_channel};
 use crate::clock::{unix_millis, unix_seconds};
 use crate::namespaces::Namespace;
 
@@ -211,10 +211,11 @@ impl Session {
         if !config.enabled || self.user.is_empty() {
             return None;
         }
-        Some(match &*config.personal_channel_namespace {
-            "" => format!("#{}", self.user),
-            namespace => format!("{namespace}:#{}", self.user),
-        })
+        let namespace = &*config.personal_channel_namespace;
+        Some(personal_channel(
+            (!namespace.is_empty()).then_some(namespace),
+            &self.user,
+        ))
     }
 
     /// Makes the connection known to the node, within the user's limits.

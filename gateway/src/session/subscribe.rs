@@ -53,6 +53,7 @@ pub(super) struct Entered {
 
 /// What is in force for a subscription.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches")]
 struct Features {
     positioned: bool,
     recoverable: bool,
@@ -98,7 +99,7 @@ impl Session {
         if !matches!(&*request.delta, "" | "fossil") {
             return Err(Disconnect::BAD_REQUEST.into());
         }
-        if channel.len() > node.namespaces.max_length() {
+        if !node.namespaces.allows_length(channel) {
             return Err(ErrorCode::BAD_REQUEST.into());
         }
         if self.subscriptions.contains(channel) {
@@ -258,7 +259,6 @@ impl Session {
         let chan_info = (!grant.info.is_empty()).then(|| Box::new(grant.info));
         self.subscriptions.add(Subscription {
             channel: Arc::clone(&channel),
-            namespace: Arc::clone(namespace),
             expire_at: grant.expire_at,
             chan_info,
             origin: grant.origin,

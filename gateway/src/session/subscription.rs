@@ -5,7 +5,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::hub::Channel;
-use crate::namespaces::Namespace;
 
 /// Who made a subscription.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,7 +31,6 @@ impl Origin {
 #[derive(Debug)]
 pub(super) struct Subscription {
     pub(super) channel: Arc<Channel>,
-    pub(super) namespace: Arc<Namespace>,
     /// Unix seconds; 0: never.
     pub(super) expire_at: i64,
     /// Shown to others in this channel.
