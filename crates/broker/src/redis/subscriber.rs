@@ -226,7 +226,6 @@ impl Subscriber {
                 let names = self.names(batch);
                 let subscribe = connection.subscribe(&names);
                 self.while_alive(self.io_timeout, subscribe).await?;
-                self.interests.lock().confirm(batch);
             }
         }
     }
@@ -278,10 +277,17 @@ impl Subscriber {
                 self.current.store(0, Ordering::Relaxed);
                 self.wake.notify_one();
             }
-            _ => {
-                // Confirmations: a large batch of them is a sign of life, too.
+            // Here and not where the command's answer is awaited: only here it is
+            // known which publications come after it.
+            PushKind::Subscribe => {
                 self.received.fetch_add(1, Ordering::Relaxed);
+                if let Some(Value::BulkString(name)) = info.data.first()
+                    && let Some(channel) = self.keys.channel_of(name)
+                {
+                    self.interests.lock().confirm(channel);
+                }
             }
+            _ => {}
         }
     }
 

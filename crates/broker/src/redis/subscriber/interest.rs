@@ -127,21 +127,19 @@ impl Interests {
         changes
     }
 
-    /// Redis has confirmed these.
-    pub(super) fn confirm(&mut self, channels: &[Arc<str>]) {
-        for name in channels {
-            let Some(interest) = self.channels.get_mut(name) else {
-                // Removed meanwhile: the next change.
-                continue;
-            };
-            if interest.standing == Standing::Interrupted {
-                self.uncertain.push(Arc::clone(name));
-            }
-            interest.standing = Standing::InForce;
-            for sender in std::mem::take(&mut interest.waiting) {
-                // Nobody waits: fine, see `Asking`.
-                let _ = sender.send(());
-            }
+    /// Redis has confirmed it: what comes after this is wanted.
+    pub(super) fn confirm(&mut self, channel: &str) {
+        let Some(interest) = self.channels.get_mut(channel) else {
+            // Removed meanwhile: the next change.
+            return;
+        };
+        if interest.standing == Standing::Interrupted {
+            self.uncertain.push(channel.into());
+        }
+        interest.standing = Standing::InForce;
+        for sender in std::mem::take(&mut interest.waiting) {
+            // Nobody waits: fine, see `Asking`.
+            let _ = sender.send(());
         }
     }
 
@@ -150,9 +148,13 @@ impl Interests {
         std::mem::take(&mut self.uncertain)
     }
 
-    /// `None` if the channel is not wanted; else its epoch to share, if any.
+    /// `None` if the channel's publications are not wanted, or not yet: these are
+    /// from before the subscription. Else its epoch to share, if any.
     pub(super) fn epoch(&mut self, channel: &str, epoch: &str) -> Option<Option<Arc<str>>> {
         let interest = self.channels.get_mut(channel)?;
+        if interest.standing != Standing::InForce {
+            return None;
+        }
         if epoch.is_empty() {
             return Some(None);
         }
@@ -191,7 +193,7 @@ mod tests {
         let mut second = interests.add("a").unwrap();
         assert_eq!(interests.take_changes().added, names(&["a"]));
         assert!(first.try_recv().is_err());
-        interests.confirm(&names(&["a"]));
+        interests.confirm("a");
         assert_eq!(first.try_recv(), Ok(()));
         assert_eq!(second.try_recv(), Ok(()));
         assert!(interests.add("a").is_none());
@@ -204,7 +206,7 @@ mod tests {
         let _waiting = interests.add("a");
         assert_eq!(interests.take_changes().added, names(&["a"]));
         interests.remove("a");
-        interests.confirm(&names(&["a"]));
+        interests.confirm("a");
         assert!(!interests.is_in_force("a"));
         assert_eq!(interests.take_changes().removed, names(&["a"]));
         // Redis is being told to unsubscribe, when it is wanted again.
@@ -232,7 +234,7 @@ mod tests {
         let mut interests = linked();
         let _a = interests.add("a");
         interests.take_changes();
-        interests.confirm(&names(&["a"]));
+        interests.confirm("a");
         interests.interrupt();
         let again = interests.add("a").unwrap();
         drop(again);
@@ -244,7 +246,8 @@ mod tests {
         let mut added = interests.take_changes().added;
         added.sort();
         assert_eq!(added, names(&["a", "b"]));
-        interests.confirm(&added);
+        interests.confirm("a");
+        interests.confirm("b");
         assert_eq!(interests.take_uncertain(), names(&["a"]));
     }
 
@@ -253,15 +256,15 @@ mod tests {
         let mut interests = linked();
         let _a = interests.add("a");
         interests.take_changes();
-        interests.confirm(&names(&["a"]));
+        interests.confirm("a");
         interests.interrupt();
         interests.resume();
         interests.take_changes();
-        interests.confirm(&names(&["a"]));
+        interests.confirm("a");
         interests.interrupt();
         interests.resume();
         interests.take_changes();
-        interests.confirm(&names(&["a"]));
+        interests.confirm("a");
         assert_eq!(interests.take_uncertain(), names(&["a"]));
     }
 
@@ -270,6 +273,8 @@ mod tests {
         let mut interests = linked();
         assert_eq!(interests.epoch("a", "x"), None);
         let _a = interests.add("a");
+        assert_eq!(interests.epoch("a", "x"), None, "it is not in force yet");
+        interests.confirm("a");
         let first = interests.epoch("a", "x").unwrap().unwrap();
         let second = interests.epoch("a", "x").unwrap().unwrap();
         assert!(Arc::ptr_eq(&first, &second));
