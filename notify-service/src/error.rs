@@ -1,0 +1,100 @@
+//! What can go wrong, by what the caller can do about it, and the one translation
+//! to a gRPC status.
+
+use std::borrow::Cow;
+
+use tonic::Status;
+
+/// What a call of this crate returns.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// The cause of a failure, for the log.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The request is at fault; the text says how. `INVALID_ARGUMENT`.
+    #[error("{0}")]
+    Invalid(Cow<'static, str>),
+    /// The caller has no user or service identity. `UNAUTHENTICATED`.
+    #[error("{0}")]
+    Unauthenticated(Cow<'static, str>),
+    /// The caller may not do this, ever. `PERMISSION_DENIED`.
+    #[error("{0}")]
+    Denied(Cow<'static, str>),
+    /// There is no such channel here. `NOT_FOUND`.
+    #[error("{0}")]
+    NotFound(Cow<'static, str>),
+    /// The position is of another log: load afresh. `FAILED_PRECONDITION`.
+    #[error("the epoch is not the log's: load the inbox again")]
+    StaleEpoch,
+    /// The database cannot be reached or is overloaded; it may or may not have
+    /// happened. Ask again. `UNAVAILABLE`.
+    #[error("the inbox store is unavailable")]
+    Unavailable(#[source] Cause),
+    /// Our fault. `INTERNAL`.
+    #[error("internal error")]
+    Internal(#[source] Cause),
+}
+
+impl Error {
+    pub(crate) fn invalid(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::Invalid(message.into())
+    }
+}
+
+impl From<Error> for Status {
+    /// The caller reads the error's own text; its cause stays in the log.
+    fn from(error: Error) -> Self {
+        let message = error.to_string();
+        match error {
+            Error::Invalid(_) => Self::invalid_argument(message),
+            Error::Unauthenticated(_) => Self::unauthenticated(message),
+            Error::Denied(_) => Self::permission_denied(message),
+            Error::NotFound(_) => Self::not_found(message),
+            Error::StaleEpoch => Self::failed_precondition(message),
+            Error::Unavailable(cause) => {
+                tracing::warn!(error = %chain(&*cause), "call refused: database unavailable");
+                Self::unavailable(message)
+            }
+            Error::Internal(cause) => {
+                tracing::error!(error = %chain(&*cause), "call failed");
+                Self::internal(message)
+            }
+        }
+    }
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut line = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        line.push_str(": ");
+        line.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+
+    use super::*;
+
+    #[test]
+    fn causes_stay_in_the_log() {
+        let cause = "password authentication failed for user \"fanfare\"";
+        for (error, code) in [
+            (Error::Unavailable(cause.into()), Code::Unavailable),
+            (Error::Internal(cause.into()), Code::Internal),
+        ] {
+            let status = Status::from(error);
+            assert_eq!(status.code(), code);
+            assert!(!status.message().contains("password"), "{status}");
+        }
+    }
+}
