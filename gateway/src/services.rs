@@ -15,17 +15,10 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 use wire::{ErrorCode, Format};
 
+pub(crate) use transcode::{Caller, Client};
+
 use crate::metrics::{Metrics, ResultLabels};
 use crate::node::ReadError;
-
-/// Who calls.
-#[derive(Clone, Debug)]
-pub(crate) struct Caller {
-    /// User id; empty for an anonymous client.
-    pub(crate) user: String,
-    /// Connection id.
-    pub(crate) client: String,
-}
 
 /// A service's word about a subscription.
 #[derive(Debug)]
@@ -76,7 +69,7 @@ impl Services {
         }
     }
 
-    /// Calls a method of a service for a client.
+    /// Calls a method of a service for a client or a backend.
     ///
     /// # Errors
     /// What the client is answered with.
@@ -100,10 +93,7 @@ impl Services {
                 method,
                 payload,
                 format,
-                caller: transcode::Caller {
-                    user: runtime::grpc::encode_user(&caller.user),
-                    client: caller.client,
-                },
+                caller,
                 traceparent: runtime::trace::current_traceparent(),
             })
             .await;

@@ -12,4 +12,4 @@ mod services;
 
 pub use self::error::{CallError, Error};
 pub use self::payload::PayloadFormat;
-pub use self::services::{Call, Caller, Service, Services};
+pub use self::services::{Call, Caller, Client, Service, Services};

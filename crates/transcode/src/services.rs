@@ -43,8 +43,21 @@ impl fmt::Debug for Service {
 }
 
 /// Who calls. Services believe it, because only the gateway can say it.
+#[derive(Clone, Debug)]
+pub enum Caller {
+    /// A client; it cannot call internal methods.
+    Client(Client),
+    /// An operator's backend, through the server API.
+    Backend {
+        /// The user that it acts for, encoded like [`Client::user`]; empty: for
+        /// itself.
+        user: String,
+    },
+}
+
+/// A calling client.
 #[derive(Clone, Debug, Default)]
-pub struct Caller {
+pub struct Client {
     /// User id as it travels in metadata (`runtime::grpc::encode_user`); empty for
     /// an anonymous client.
     pub user: String,
@@ -85,6 +98,8 @@ struct Target {
 struct Method {
     path: PathAndQuery,
     descriptor: MethodDescriptor,
+    /// Not for clients.
+    internal: bool,
 }
 
 impl Services {
@@ -119,6 +134,7 @@ impl Services {
         let method = target
             .methods
             .get(method)
+            .filter(|method| !method.internal || matches!(call.caller, Caller::Backend { .. }))
             .ok_or_else(CallError::method_not_found)?;
         let format = call.format.of_payload(call.payload);
         let encoded = payload::request(call.payload, format, &method.descriptor.input())?;
@@ -169,15 +185,13 @@ impl Target {
             .ok_or_else(unknown)?;
         let mut methods = HashMap::new();
         for method in descriptor.methods() {
-            let is_unary = !method.is_client_streaming() && !method.is_server_streaming();
-            if !is_unary
-                || service
-                    .internal_methods
-                    .iter()
-                    .any(|one| one == method.name())
-            {
+            if method.is_client_streaming() || method.is_server_streaming() {
                 continue;
             }
+            let internal = service
+                .internal_methods
+                .iter()
+                .any(|one| one == method.name());
             let path = format!("/{}/{}", service.grpc_service, method.name());
             let Ok(path) = PathAndQuery::try_from(path) else {
                 return Err(unknown());
@@ -187,6 +201,7 @@ impl Target {
                 Method {
                     path,
                     descriptor: method,
+                    internal,
                 },
             );
         }
@@ -215,8 +230,18 @@ impl Target {
                 metadata.insert(name, value);
             }
         };
-        insert("fanfare-user", &call.caller.user);
-        insert("fanfare-client", &call.caller.client);
+        match &call.caller {
+            Caller::Client(client) => {
+                insert("fanfare-user", &client.user);
+                insert("fanfare-client", &client.client);
+            }
+            Caller::Backend { user } => {
+                insert("fanfare-service", "api");
+                if !user.is_empty() {
+                    insert("fanfare-user", user);
+                }
+            }
+        }
         if let Some(traceparent) = &call.traceparent {
             insert("traceparent", traceparent);
         }

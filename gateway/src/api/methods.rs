@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
+use wire::Format;
 
 use super::payload::{bytes, shown};
 use super::{Answer, ApiError, MALFORMED, Outcome, execute, request};
@@ -17,6 +18,7 @@ use crate::admission;
 use crate::control::{self, DisconnectUser, RefreshUser, SubscribeUser, UnsubscribeUser, What};
 use crate::namespaces::Namespace;
 use crate::node::Node;
+use crate::services::Caller;
 use crate::session;
 
 /// Publications of a broadcast, or commands of a batch, that are on their way at
@@ -79,8 +81,7 @@ impl Method {
             Self::HistoryRemove => history_remove(node, parse(params)?).await,
             Self::Channels => channels(node, &parse(params)?).await,
             Self::Info => info(node),
-            // The methods of a backend's own, of which there are none.
-            Self::Rpc => Err(ApiError::not_found()),
+            Self::Rpc => rpc(node, parse(params)?).await,
             Self::Batch => batch(node, parse(params)?).await,
         }
     }
@@ -453,6 +454,23 @@ fn info(node: &Node) -> Answer {
         })
         .collect();
     answer(&json!({ "nodes": nodes }))
+}
+
+/// Calls a service as the operator's backend, or for a user.
+async fn rpc(node: &Node, params: request::Rpc) -> Answer {
+    if params.method.is_empty() {
+        return Err(ApiError::bad_request("method is required"));
+    }
+    let payload = bytes(params.params.as_deref(), "", "params")?;
+    let user = runtime::grpc::encode_user(&params.user);
+    let caller = Caller::Backend { user };
+    let called = node
+        .services
+        .call(&params.method, &payload, Format::Json, caller)
+        .await;
+    let data = called.map_err(|error| ApiError::new(error.code.0, error.message))?;
+    let data = shown(&data).0.unwrap_or_else(|| RawValue::NULL.to_owned());
+    answer(&json_object("data", &data)?)
 }
 
 async fn batch(node: &Arc<Node>, params: request::Batch) -> Answer {

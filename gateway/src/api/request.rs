@@ -149,6 +149,16 @@ pub(super) struct Channels {
 }
 
 #[derive(Debug, Deserialize)]
+pub(super) struct Rpc {
+    #[serde(default)]
+    pub(super) method: String,
+    pub(super) params: Option<Box<RawValue>>,
+    /// The user that the backend acts for; empty: for itself.
+    #[serde(default)]
+    pub(super) user: String,
+}
+
+#[derive(Debug, Deserialize)]
 pub(super) struct Batch {
     #[serde(default)]
     pub(super) commands: Vec<BTreeMap<String, Box<RawValue>>>,
