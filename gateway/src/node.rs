@@ -53,6 +53,8 @@ pub(crate) struct Node {
     pub(crate) origins: Origins,
     /// Cancelled when the node stops.
     pub(crate) stopped: CancellationToken,
+    /// Spans are exported: commands are worth one.
+    pub(crate) traced: bool,
     /// The clients' connections.
     pub(crate) connections: TaskTracker,
     /// What runs beside the connections.
@@ -81,6 +83,7 @@ impl Node {
     pub(crate) async fn start(parts: Parts) -> broker::Result<Arc<Self>> {
         let clock = Clock::start();
         let client = &parts.config.client;
+        let traced = parts.config.opentelemetry.effective_endpoint().is_some();
         let admission = Admission::new(client.connection_limit, client.connection_rate_limit);
         let origins = Origins::new(&client.allowed_origins);
         let node = Arc::new_cyclic(|me| Self {
@@ -99,6 +102,7 @@ impl Node {
             admission,
             origins,
             draining: AtomicBool::new(false),
+            traced,
             connections: TaskTracker::new(),
             stopped: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -209,6 +213,12 @@ impl EventHandler for FromBroker {
         if let Some(node) = self.node.upgrade()
             && let Some(channel) = node.hub.channel(channel)
         {
+            // A trace that began at the publisher ends here, however many listen.
+            let _entered = publication.traceparent.as_deref().map(|traceparent| {
+                let span = tracing::info_span!("deliver", otel.kind = "consumer");
+                runtime::trace::set_parent(&span, traceparent);
+                span.entered()
+            });
             let delivered = channel.publication(epoch, publication);
             node.after(&channel, delivered);
         }

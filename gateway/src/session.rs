@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use tracing::Instrument;
 use wire::{Command, Disconnect, ErrorCode, Push, PushBody, Reply, ReplyBody, Request};
 
 pub(crate) use self::publish::is_allowed;
@@ -179,7 +180,17 @@ impl Session {
         };
         self.node.metrics.commands.get_or_create(&labels).inc();
         let began = Instant::now();
-        let answer = self.dispatch(id, request).await;
+        let is_traced =
+            self.node.traced && matches!(request, Request::Publish(_) | Request::Rpc(_));
+        let answer = if is_traced {
+            // The beginning of a trace that goes on in a service, or with the
+            // publication to the nodes that deliver it.
+            let span =
+                tracing::info_span!("command", rpc.method = labels.method, otel.kind = "server");
+            self.dispatch(id, request).instrument(span).await
+        } else {
+            self.dispatch(id, request).await
+        };
         let took = began.elapsed().as_secs_f64();
         self.node
             .metrics

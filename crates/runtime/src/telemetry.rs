@@ -95,7 +95,10 @@ impl Default for OpenTelemetryConfig {
 }
 
 impl OpenTelemetryConfig {
-    fn effective_endpoint(&self) -> Option<String> {
+    /// Where spans are sent: the configured address, else the one in
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT`; `None`: nowhere.
+    #[must_use]
+    pub fn effective_endpoint(&self) -> Option<String> {
         let configured = Some(self.endpoint.clone()).filter(|e| !e.is_empty());
         configured.or_else(|| {
             std::env::var("OTEL_EXPORTER_OTLP_ENDPOINT")

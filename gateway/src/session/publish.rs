@@ -32,6 +32,7 @@ impl Session {
                 info: Some(self.publisher_info(channel)),
                 data: request.data,
                 history: namespace.history,
+                traceparent: runtime::trace::current_traceparent().map(Into::into),
                 ..BrokerRequest::default()
             },
         );
