@@ -122,7 +122,8 @@ describe('account', () => {
   test('makes a user id of a name', () => {
     expect(userId('  Ann Lee ')).toBe('ann-lee');
     expect(userId('a,b#c:d')).toBe('abcd');
-    expect(userId('x'.repeat(99))).toHaveLength(32);
+    expect(userId('x'.repeat(99))).toHaveLength(64);
+    expect(userId('名'.repeat(99))).toHaveLength(21);
   });
 
   test('asks the gateway for the mode and for tokens', async () => {

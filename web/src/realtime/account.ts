@@ -43,12 +43,17 @@ export function userOf(token: string): string | undefined {
   }
 }
 
-/** A name as typed, as a user id: lower case, no spaces. */
+/** A name as typed, as a user id that a gateway takes: lower case, no spaces, at most 64 bytes. */
 export function userId(name: string): string {
-  return name
+  const id = name
     .trim()
     .toLowerCase()
     .replace(/\s+/g, '-')
-    .replace(/[^\p{L}\p{N}._-]/gu, '')
-    .slice(0, 32);
+    .replace(/[^\p{L}\p{N}._-]/gu, '');
+  let fitting = '';
+  for (const char of id) {
+    if (new TextEncoder().encode(fitting + char).length > 64) break;
+    fitting += char;
+  }
+  return fitting;
 }
