@@ -368,8 +368,9 @@ async fn history(node: &Node, params: request::History) -> Answer {
             "a reverse read needs an offset above 0",
         ));
     }
-    let read = node.broker.history(
+    let read = node.history(
         &params.channel,
+        &namespace,
         HistoryRequest {
             since: since.as_ref().map(|since| since.offset),
             // Below 0: everything.
@@ -378,7 +379,10 @@ async fn history(node: &Node, params: request::History) -> Answer {
             meta_ttl: namespace.meta_ttl,
         },
     );
-    let history = read.await.map_err(|error| failed(node, &error))?;
+    let history = read.await.map_err(|error| {
+        tracing::warn!(channel.name = params.channel, %error, "reading history failed");
+        ApiError::internal()
+    })?;
     let position = history.position;
     if since.is_some_and(|since| !since.epoch.is_empty() && since.epoch != position.epoch) {
         return Err(ApiError::unrecoverable_position());

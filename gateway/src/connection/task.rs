@@ -272,6 +272,9 @@ async fn finish(
             shared.outbox.discard();
         }
         shared.outbox.push_last(close_frame);
+        drop(shared);
+        // At once if the socket takes it: letting go may wait for the broker.
+        let _written_or_later = connection.flush();
     }
     session.end().await;
     let _sent_or_late = timeout(CLOSE_SEND.max(limits.write_timeout), flush_all(connection)).await;

@@ -88,6 +88,57 @@ impl Node {
         result
     }
 
+    /// Reads history as a client or a backend asks for it: from the broker, or from
+    /// the log of an anchored channel that the broker does not know.
+    pub(crate) async fn history(
+        &self,
+        channel: &str,
+        namespace: &Namespace,
+        request: HistoryRequest,
+    ) -> Result<History, ReadError> {
+        if let Some(service) = &namespace.service {
+            let name: Arc<str> = channel.into();
+            let known = self.broker.positions(std::slice::from_ref(&name)).await;
+            let known = known.map_err(|error| self.unavailable(&error))?;
+            if !matches!(known.first(), Some(Some(_))) {
+                return self.history_of_log(service, channel, &request).await;
+            }
+        }
+        let read = self.broker.history(channel, request).await;
+        read.map_err(|error| self.unavailable(&error))
+    }
+
+    async fn history_of_log(
+        &self,
+        service: &str,
+        channel: &str,
+        request: &HistoryRequest,
+    ) -> Result<History, ReadError> {
+        let limit = request.limit.unwrap_or(LOG_PAGE).min(LOG_PAGE);
+        if !request.reverse {
+            let since = if limit == 0 {
+                u64::MAX
+            } else {
+                request.since.unwrap_or(0)
+            };
+            return self.services.read_log(service, channel, since, limit).await;
+        }
+        let top = self
+            .services
+            .read_log(service, channel, u64::MAX, 0)
+            .await?
+            .position;
+        let end = request.since.unwrap_or(top.offset + 1).min(top.offset + 1);
+        let since = end.saturating_sub(u64::from(limit) + 1);
+        let mut history = self
+            .services
+            .read_log(service, channel, since, limit)
+            .await?;
+        history.publications.retain(|one| one.offset < end);
+        history.publications.reverse();
+        Ok(history)
+    }
+
     async fn read_now(
         &self,
         channel: &Arc<str>,

@@ -30,8 +30,9 @@ impl Session {
             // -1: as many as are allowed.
             Err(_) => most,
         };
-        let read = self.node.broker.history(
+        let read = self.node.history(
             &request.channel,
+            &namespace,
             BrokerRequest {
                 since: since.as_ref().map(|since| since.offset),
                 limit: Some(limit),
@@ -39,7 +40,10 @@ impl Session {
                 meta_ttl: namespace.meta_ttl,
             },
         );
-        let history = read.await.map_err(|error| self.broker_failure(&error))?;
+        let history = read.await.map_err(|error| {
+            tracing::warn!(channel.name = request.channel, %error, "reading history failed");
+            ErrorCode::INTERNAL
+        })?;
         let epoch = &history.position.epoch;
         if since.is_some_and(|since| !since.epoch.is_empty() && *since.epoch != **epoch) {
             return Err(ErrorCode::UNRECOVERABLE_POSITION.into());
