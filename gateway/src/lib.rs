@@ -84,10 +84,11 @@ impl Gateway {
             services,
             mut registry,
         } = surroundings;
+        let id = uuid::Uuid::new_v4().to_string();
         let metrics = Arc::new(Metrics::register(&mut registry));
         let broker = match broker {
             Some(broker) => broker,
-            None => engine(&config).await?,
+            None => engine(&config, &id).await?,
         };
         let verifiers = verifiers(&config)?;
         let namespaces = Namespaces::new(&config).context("channel_regex")?;
@@ -105,6 +106,7 @@ impl Gateway {
         let address = listener.local_addr()?;
 
         let parts = Parts {
+            id,
             config,
             namespaces,
             verifiers,
@@ -197,12 +199,12 @@ impl Gateway {
     }
 }
 
-async fn engine(config: &Config) -> anyhow::Result<Arc<dyn broker::Broker>> {
+async fn engine(config: &Config, node_id: &str) -> anyhow::Result<Arc<dyn broker::Broker>> {
     match config.engine.kind {
         EngineType::Memory => Ok(Arc::new(broker::MemoryBroker::new())),
         EngineType::Redis => {
-            let redis =
-                broker::RedisBroker::new(config.engine.redis.clone()).context("engine.redis")?;
+            let redis = broker::RedisBroker::for_node(config.engine.redis.clone(), node_id)
+                .context("engine.redis")?;
             for advice in redis.advise().await {
                 tracing::warn!(advice, "Redis settings");
             }

@@ -67,6 +67,7 @@ pub(crate) struct Node {
 /// What a node is made of.
 #[derive(Debug)]
 pub(crate) struct Parts {
+    pub(crate) id: String,
     pub(crate) config: Config,
     pub(crate) namespaces: Namespaces,
     pub(crate) verifiers: Verifiers,
@@ -87,7 +88,7 @@ impl Node {
         let admission = Admission::new(client.connection_limit, client.connection_rate_limit);
         let origins = Origins::new(&client.allowed_origins);
         let node = Arc::new_cyclic(|me| Self {
-            id: uuid::Uuid::new_v4().to_string(),
+            id: parts.id,
             name: parts.config.node_name(),
             hub: Hub::new(Arc::clone(&parts.metrics)),
             config: parts.config,
