@@ -1,0 +1,249 @@
+//! The configuration: the gateway's, a section for each service, and defaults that
+//! make it start without any file.
+
+use std::path::{Path, PathBuf};
+
+use gateway::config::{ChannelOptions, EngineType, NamespaceConfig, ServiceConfig};
+use notify_service::config::DatabaseConfig;
+use runtime::config::{
+    ConfigError, Flags, Problem, Schema, Secret, SecretUrl, Sources, Timespan, duration,
+};
+use serde::{Deserialize, Serialize};
+
+/// Defaults that are not the gateway's.
+const BASE: [(&str, &str); 3] = [
+    ("development.enabled", "true"),
+    ("client.subscribe_to_user_personal_channel.enabled", "true"),
+    (
+        "client.subscribe_to_user_personal_channel.personal_channel_namespace",
+        "inbox",
+    ),
+];
+
+/// Services that run in this process.
+pub(crate) const NOTIFY: &str = "notify";
+
+/// Where a service in this process "is".
+const IN_PROCESS: &str = "http://in-process";
+
+/// Where the page is when it was built in the source tree.
+const WEB_DIR: &str = "web/dist";
+
+/// The whole configuration.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// The gateway's sections stand at the top level.
+    #[serde(flatten)]
+    pub gateway: gateway::config::Config,
+    /// Where databases and generated secrets are.
+    pub data_dir: PathBuf,
+    /// Notifications.
+    pub notify: NotifyConfig,
+}
+
+/// Section `notify`: what of notify-service's configuration applies here.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NotifyConfig {
+    /// Where inboxes are stored. The default is a file in `data_dir`.
+    pub database: DatabaseConfig,
+    /// As in notify-service.
+    #[serde(with = "duration")]
+    pub retention: std::time::Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            gateway: gateway::config::Config::default(),
+            data_dir: PathBuf::from("data"),
+            notify: NotifyConfig::default(),
+        }
+    }
+}
+
+impl Default for NotifyConfig {
+    fn default() -> Self {
+        let config = notify_service::Config::default();
+        Self {
+            database: DatabaseConfig {
+                url: SecretUrl::default(),
+                ..config.database
+            },
+            retention: config.retention,
+        }
+    }
+}
+
+impl Config {
+    /// Reads the configuration and completes it with what Fanfare brings along.
+    ///
+    /// # Errors
+    /// All problems together.
+    pub fn load(flags: Flags) -> Result<Self, ConfigError> {
+        Self::from_sources(flags.sources())
+    }
+
+    /// The same, from anywhere.
+    ///
+    /// # Errors
+    /// All problems together.
+    pub fn from_sources(mut sources: Sources) -> Result<Self, ConfigError> {
+        let base = BASE.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        sources.base.splice(0..0, base);
+        let mut config: Self = runtime::config::load(sources)?;
+        config.complete();
+        Ok(config)
+    }
+
+    /// Adds the services that run here, the namespaces that they need and, in
+    /// development mode, what makes trying easy. What is configured stays.
+    fn complete(&mut self) {
+        let data_dir = &self.data_dir;
+        set_default_file(&mut self.notify.database.url, data_dir, "notify.db");
+
+        let gateway = &mut self.gateway;
+        gateway.services.push(in_process(NOTIFY));
+        let mut namespaces = vec![inbox()];
+        if gateway.development.enabled {
+            namespaces.push(public());
+            gateway.client.allow_anonymous_connect_without_token = true;
+            if gateway.client.allowed_origins.is_empty() {
+                gateway.client.allowed_origins.push("*".to_owned());
+            }
+            // Whoever reaches the port may be anybody: so only this machine does,
+            // unless an address is configured.
+            if gateway.http_server.address.is_empty() {
+                "127.0.0.1".clone_into(&mut gateway.http_server.address);
+            }
+        }
+        let channel = &mut gateway.channel;
+        for namespace in namespaces {
+            if !channel.namespaces.iter().any(|n| n.name == namespace.name) {
+                channel.namespaces.push(namespace);
+            }
+        }
+        if gateway.web.dir.as_os_str().is_empty() && Path::new(WEB_DIR).is_dir() {
+            gateway.web.dir = PathBuf::from(WEB_DIR);
+        }
+    }
+
+    /// The configuration of notify-service.
+    #[must_use]
+    pub fn notify_service(&self) -> notify_service::Config {
+        notify_service::Config {
+            database: self.notify.database.clone(),
+            retention: self.notify.retention,
+            engine: notify_service::config::EngineConfig {
+                kind: match self.gateway.engine.kind {
+                    EngineType::Memory => notify_service::config::EngineType::Memory,
+                    EngineType::Redis => notify_service::config::EngineType::Redis,
+                },
+                redis: self.gateway.engine.redis.clone(),
+            },
+            ..notify_service::Config::default()
+        }
+    }
+}
+
+/// A service that the gateway finds in this process, by its name.
+fn in_process(name: &str) -> ServiceConfig {
+    ServiceConfig {
+        name: name.to_owned(),
+        address: IN_PROCESS.to_owned(),
+        ..ServiceConfig::default()
+    }
+}
+
+/// A database without an address is a file in the data folder.
+fn set_default_file(url: &mut SecretUrl, data_dir: &Path, file: &str) {
+    if url.is_empty() {
+        *url = SecretUrl::new(format!("sqlite://{}", data_dir.join(file).display()));
+    }
+}
+
+/// Each user's notifications.
+fn inbox() -> NamespaceConfig {
+    NamespaceConfig {
+        name: "inbox".to_owned(),
+        options: ChannelOptions {
+            service: NOTIFY.to_owned(),
+            allow_user_limited_channels: true,
+            force_recovery: true,
+            ..with_history()
+        },
+    }
+}
+
+/// For trying things, in development mode only: everything goes.
+fn public() -> NamespaceConfig {
+    NamespaceConfig {
+        name: "public".to_owned(),
+        options: ChannelOptions {
+            presence: true,
+            join_leave: true,
+            force_positioning: true,
+            force_recovery: true,
+            allow_subscribe_for_client: true,
+            allow_subscribe_for_anonymous: true,
+            allow_publish_for_client: true,
+            allow_publish_for_anonymous: true,
+            allow_history_for_client: true,
+            allow_history_for_anonymous: true,
+            allow_presence_for_client: true,
+            allow_presence_for_anonymous: true,
+            ..with_history()
+        },
+    }
+}
+
+/// What a reconnecting client finds in the broker without asking a database.
+fn with_history() -> ChannelOptions {
+    ChannelOptions {
+        history_size: 300,
+        history_ttl: Timespan::from_secs(24 * 3600),
+        ..ChannelOptions::default()
+    }
+}
+
+impl Schema for Config {
+    const UNSUPPORTED: &'static [&'static str] = gateway::config::Config::UNSUPPORTED;
+
+    fn sample() -> Self {
+        Self {
+            gateway: gateway::config::Config::sample(),
+            ..Self::default()
+        }
+    }
+
+    fn validate(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        for (i, service) in self.gateway.services.iter().enumerate() {
+            if service.name == NOTIFY {
+                let message = format!("{NOTIFY:?} runs in this process: leave it out");
+                problems.push(Problem::new(format!("services[{i}].name"), message));
+            }
+        }
+        if !problems.is_empty() {
+            return problems;
+        }
+        let mut whole = self.clone();
+        whole.complete();
+        let key = &mut whole.gateway.client.token.hmac_secret_key;
+        if key.is_empty() {
+            // It is made at the first start.
+            *key = Secret::new("-");
+        }
+        problems.extend(whole.gateway.validate());
+        let notify = whole.notify_service().validate();
+        // The engine is the gateway's, and reported there.
+        problems.extend(
+            notify
+                .into_iter()
+                .filter(|p| !p.key.starts_with("engine"))
+                .map(|p| Problem::new(format!("notify.{}", p.key), p.message)),
+        );
+        problems
+    }
+}
