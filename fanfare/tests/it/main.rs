@@ -6,6 +6,7 @@
 )]
 
 mod commands;
+mod documented;
 mod everything;
 
 use std::path::Path;
