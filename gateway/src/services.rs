@@ -193,6 +193,7 @@ impl Services {
             data: one.data,
             tags: one.tags.into_iter().collect(),
             time: one.time_ms,
+            ends_user: (!one.ends_user.is_empty()).then(|| one.ends_user.as_str().into()),
             ..Publication::default()
         });
         Ok(History {

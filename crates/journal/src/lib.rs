@@ -39,6 +39,10 @@ pub trait Journal: Send + Sync + std::fmt::Debug + 'static {
     /// Where a log stands; `None` if nothing was ever appended to it.
     async fn state(&self, channel: &str) -> Result<Option<LogState>>;
 
+    /// The same, after making sure that the channel has a log: an epoch is needed
+    /// before the first event, as a position to recover from.
+    async fn open(&self, channel: &str) -> Result<LogState>;
+
     /// Channels with an event that has waited for its publication since `before_ms`
     /// (Unix time in milliseconds) or longer, the longest first, at most `limit`.
     async fn unpublished(&self, before_ms: i64, limit: u32) -> Result<Vec<String>>;

@@ -70,13 +70,14 @@ impl<A: Authorizer> LogService for Logs<A> {
     }
 }
 
-/// Answers `ReadLog`. A channel without a log has epoch "" and top 0.
+/// Answers `ReadLog`. A channel without a log is given an empty one.
 pub async fn read_log(
     journal: &dyn Journal,
     request: &ReadLogRequest,
 ) -> Result<ReadLogResponse, Status> {
-    let log = journal.state(&request.channel).await.map_err(unavailable)?;
-    let (epoch, top_offset) = log.map_or_else(Default::default, |log| (log.epoch, log.top));
+    // Its epoch is the position to recover from before the first event.
+    let log = journal.open(&request.channel).await.map_err(unavailable)?;
+    let (epoch, top_offset) = (log.epoch, log.top);
     if !request.epoch.is_empty() && request.epoch != *epoch {
         return Err(Status::failed_precondition("the epoch is not the log's"));
     }
@@ -120,6 +121,9 @@ fn publication(event: Event) -> LogPublication {
         data: event.data,
         tags: event.tags.into_iter().collect(),
         time_ms: event.time_ms,
+        ends_user: event
+            .ends_user
+            .map_or_else(String::new, |user| user.as_ref().to_owned()),
     }
 }
 

@@ -148,7 +148,7 @@ impl Channel {
         };
         for (of_epoch, publication) in arrived {
             if publication.offset > 0 {
-                if of_epoch != *epoch {
+                if !epoch.is_empty() && of_epoch != *epoch {
                     return Err(Incomplete);
                 }
                 if publication.offset <= listener.after {
@@ -268,8 +268,8 @@ impl Channel {
         }
     }
 
-    /// Where the channel stands: the epoch, and the offset that every positioned
-    /// listener has. `None`: nobody relies on a position, or it is not known.
+    /// Where the channel stands: the epoch (empty: not known yet), and the offset
+    /// that every positioned listener has. `None`: nobody relies on a position.
     pub(crate) fn baseline(&self) -> Option<Position> {
         self.state.lock().baseline()
     }
@@ -372,7 +372,8 @@ impl State {
         let positioned = self.listeners.iter().filter(|one| one.positioned);
         let lowest = positioned.map(|one| one.after).min()?;
         Some(Position {
-            epoch: Arc::clone(self.epoch.as_ref()?),
+            // Not known yet: any epoch will do for what comes first.
+            epoch: self.epoch.clone().unwrap_or_default(),
             offset: self.offset.unwrap_or(lowest),
         })
     }

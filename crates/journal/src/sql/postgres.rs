@@ -136,6 +136,10 @@ impl Journal for PostgresJournal {
         state(&mut *self.pool.acquire().await?, channel).await
     }
 
+    async fn open(&self, channel: &str) -> Result<LogState> {
+        open(&mut *self.pool.acquire().await?, channel).await
+    }
+
     async fn unpublished(&self, before_ms: i64, limit: u32) -> Result<Vec<String>> {
         let channels = sqlx::query_scalar(
             "select channel from logs where unpublished_since_ms <= $1

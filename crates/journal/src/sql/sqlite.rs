@@ -130,6 +130,13 @@ impl Journal for SqliteJournal {
         state(&mut *self.reader.acquire().await?, channel).await
     }
 
+    async fn open(&self, channel: &str) -> Result<LogState> {
+        if let Some(state) = self.state(channel).await? {
+            return Ok(state);
+        }
+        open(&mut *self.writer.acquire().await?, channel).await
+    }
+
     async fn unpublished(&self, before_ms: i64, limit: u32) -> Result<Vec<String>> {
         let channels = sqlx::query_scalar(
             "select channel from logs where unpublished_since_ms <= ?1
