@@ -125,22 +125,11 @@ pub struct DevelopmentConfig {
 }
 
 /// Section `node`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NodeConfig {
     /// What it is called in `info`; empty: host name and port.
     pub name: String,
-    /// Over how long the metrics in `info` are summed up; 0: not at all.
-    pub info_metrics_aggregate_interval: Timespan,
-}
-
-impl Default for NodeConfig {
-    fn default() -> Self {
-        Self {
-            name: String::new(),
-            info_metrics_aggregate_interval: Timespan::from_secs(60),
-        }
-    }
 }
 
 /// Section `shutdown`.

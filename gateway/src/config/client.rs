@@ -24,8 +24,6 @@ pub struct ClientConfig {
     pub disallow_anonymous_connection_tokens: bool,
     /// Everything is allowed to everybody without a token. Never in production.
     pub insecure: bool,
-    /// Signatures of tokens are not checked. Never in production.
-    pub insecure_skip_token_signature_verify: bool,
     /// A header set by a trusted proxy that names the user; empty: none.
     pub user_id_http_header: String,
     /// Time between pings; 0: none.
@@ -47,8 +45,6 @@ pub struct ClientConfig {
     pub presence_update_interval: Timespan,
     /// How often the position of a channel is compared with the broker's; 0: never.
     pub channel_position_check_delay: Timespan,
-    /// A publication older than this counts as lost on the way; 0: no limit.
-    pub channel_position_max_time_lag: Timespan,
     /// Most publications of one history call.
     pub history_max_publication_limit: u32,
     /// Most publications of one recovery.
@@ -74,7 +70,6 @@ impl Default for ClientConfig {
             allow_anonymous_connect_without_token: false,
             disallow_anonymous_connection_tokens: false,
             insecure: false,
-            insecure_skip_token_signature_verify: false,
             user_id_http_header: String::new(),
             ping_interval: Timespan::from_secs(25),
             pong_timeout: Timespan::from_secs(8),
@@ -85,7 +80,6 @@ impl Default for ClientConfig {
             queue_max_size: 1_048_576,
             presence_update_interval: Timespan::from_secs(27),
             channel_position_check_delay: Timespan::from_secs(40),
-            channel_position_max_time_lag: Timespan::ZERO,
             history_max_publication_limit: 300,
             recovery_max_publication_limit: 300,
             connection_limit: 0,
