@@ -75,6 +75,9 @@ impl CallError {
     /// The service's status as the client is told. What a service says of a
     /// request is meant for the client; what it says of itself is not.
     pub(crate) fn from_status(status: &Status) -> Self {
+        if !is_said_by_service(status) {
+            return Self::internal();
+        }
         let said = |otherwise: &str| match status.message() {
             "" => otherwise.to_owned(),
             message => message.to_owned(),
@@ -101,6 +104,17 @@ impl CallError {
     }
 }
 
+/// Whether the service chose this status. The transport makes statuses of its own
+/// out of broken streams (they have a source), HTTP errors of a proxy in between,
+/// and answers over our limit; only their texts tell the latter two.
+fn is_said_by_service(status: &Status) -> bool {
+    let by_transport = ["grpc-status header missing", "Error, decoded message"];
+    std::error::Error::source(status).is_none()
+        && !by_transport
+            .iter()
+            .any(|text| status.message().starts_with(text))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,21 +126,17 @@ mod tests {
 
     #[test]
     fn a_client_is_told_what_helps_it_and_nothing_else() {
-        let told_of = |code, message: &str| told(code, message);
         assert_eq!(
-            told_of(Code::InvalidArgument, "text is empty"),
+            told(Code::InvalidArgument, "text is empty"),
             (107, "bad request: text is empty".into(), false)
         );
+        assert_eq!(told(Code::NotFound, ""), (404, "not found".into(), false));
         assert_eq!(
-            told_of(Code::NotFound, ""),
-            (404, "not found".into(), false)
-        );
-        assert_eq!(
-            told_of(Code::AlreadyExists, "used"),
+            told(Code::AlreadyExists, "used"),
             (409, "used".into(), false)
         );
         assert_eq!(
-            told_of(Code::ResourceExhausted, "slow down"),
+            told(Code::ResourceExhausted, "slow down"),
             (111, "slow down".into(), true)
         );
         for code in [
@@ -137,7 +147,7 @@ mod tests {
             Code::DeadlineExceeded,
         ] {
             assert_eq!(
-                told_of(code, "secret"),
+                told(code, "secret"),
                 (100, "internal server error".into(), true)
             );
         }

@@ -48,9 +48,33 @@ pub(crate) fn request(
                 DynamicMessage::deserialize_with_options(descriptor.clone(), &mut json, &options)
                     .map_err(CallError::bad_request)?;
             json.end().map_err(CallError::bad_request)?;
-            Ok(message.encode_to_vec().into())
+            let encoded = Bytes::from(message.encode_to_vec());
+            if may_be_nested_deeply(payload) {
+                DynamicMessage::decode(descriptor.clone(), encoded.clone())
+                    .map_err(CallError::bad_request)?;
+            }
+            Ok(encoded)
         }
     }
+}
+
+/// Whether JSON is nested so deeply that a service might refuse to decode it,
+/// which would look like the service's failure. Decoders allow 100 messages in
+/// one another, and a level of JSON is up to three (in `google.protobuf.Struct`).
+/// Also true for some texts that contain many brackets.
+fn may_be_nested_deeply(json: &[u8]) -> bool {
+    const HARMLESS: usize = 30;
+    let mut depth: usize = 0;
+    let mut deepest = 0;
+    for byte in json {
+        match byte {
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest > HARMLESS
 }
 
 /// The payload of an encoded response.
