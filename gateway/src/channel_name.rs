@@ -16,7 +16,7 @@ const USER_SEPARATOR: char = ',';
 ///
 /// `$namespace:rest#user,user`, where everything but the rest may be missing.
 /// Parsing never fails and costs one pass over the name: a name that may not be
-/// used is found by `check_length` and `check_characters`.
+/// used is found by `has_length` and `has_characters`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ChannelName<'a> {
     /// The name as the client wrote it.
