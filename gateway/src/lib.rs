@@ -42,6 +42,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use prometheus_client::registry::Registry;
+use runtime::admin::Readiness;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
@@ -61,6 +62,8 @@ pub struct Surroundings {
     pub services: HashMap<String, Channel>,
     /// What else is shown at `/metrics`.
     pub registry: Registry,
+    /// What else must be well for the node to be ready.
+    pub readiness: Readiness,
 }
 
 /// A running gateway.
@@ -83,6 +86,7 @@ impl Gateway {
             broker,
             services,
             mut registry,
+            readiness,
         } = surroundings;
         let id = uuid::Uuid::new_v4().to_string();
         let metrics = Arc::new(Metrics::register(&mut registry));
@@ -120,7 +124,13 @@ impl Gateway {
         let accepting = CancellationToken::new();
         let admin = {
             let node = Arc::clone(&node);
-            runtime::admin::router(Arc::new(registry), move || node.unready())
+            let paths = node.config.admin_paths();
+            let reasons = move || {
+                let mut reasons = node.unready();
+                reasons.extend(readiness.reasons());
+                reasons
+            };
+            runtime::admin::router_at(&paths, Arc::new(registry), reasons)
         };
         let operators = http::operator_routes(&node, admin);
         let serve = |listener, tls, site| {
