@@ -94,7 +94,9 @@ async function story() {
   });
 
   await step('alice sees that bob is typing, and that it stops', async () => {
-    await bob.find('composer').pressSequentially('Nearly ready');
+    // For longer than the two seconds that lie between two such events, as his
+    // last one may have been just now.
+    await bob.find('composer').pressSequentially('Nearly ready, wait', { delay: 150 });
     await alice
       .find('typing')
       .filter({ hasText: `${BOB} is typing` })
