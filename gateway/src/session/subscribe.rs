@@ -49,6 +49,8 @@ pub(super) struct Entered {
     listener: Listener,
     channel: Arc<Channel>,
     epoch: Arc<str>,
+    /// Others are told that the client joins.
+    announced: bool,
 }
 
 /// What is in force for a subscription.
@@ -264,7 +266,8 @@ impl Session {
             origin: grant.origin,
             client_refresh: grant.client_refresh,
             presence: features.presence,
-            announced: features.announced,
+            // Nobody leaves who has not joined: see `go_live`.
+            announced: false,
         });
         node.metrics.subscriptions.inc();
         let mut result = SubscribeResult {
@@ -299,6 +302,7 @@ impl Session {
             result,
             channel,
             epoch,
+            announced: features.announced,
         })
     }
 
@@ -396,6 +400,7 @@ impl Session {
             listener,
             channel,
             epoch,
+            announced,
             ..
         } = entered;
         match channel.go_live(&epoch, listener) {
@@ -405,11 +410,8 @@ impl Session {
                 return;
             }
         }
-        let announced = self
-            .subscriptions
-            .get(channel.name())
-            .is_some_and(|one| one.announced);
-        if announced {
+        if announced && let Some(subscription) = self.subscriptions.get_mut(channel.name()) {
+            subscription.announced = true;
             self.announce(channel.name(), true).await;
         }
     }
