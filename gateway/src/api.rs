@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, RawQuery, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use serde::Serialize;
@@ -112,11 +112,11 @@ pub(crate) fn router(node: &Arc<Node>) -> Router {
 async fn call(
     State(node): State<Arc<Node>>,
     Path(method): Path<String>,
-    RawQuery(query): RawQuery,
+    uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    if !is_authorized(&node, &headers, query.as_deref()) {
+    if !is_authorized(&node, &headers, &uri) {
         node.metrics
             .api_errors
             .get_or_create(&CodeLabels { code: 401 })
@@ -196,7 +196,7 @@ fn json(status: StatusCode, body: &impl Serialize) -> Response {
 }
 
 /// The key is in `X-API-Key`, else in `Authorization: apikey …`, else in the query.
-fn is_authorized(node: &Node, headers: &HeaderMap, query: Option<&str>) -> bool {
+fn is_authorized(node: &Node, headers: &HeaderMap, uri: &Uri) -> bool {
     let config = &node.config.http_api;
     if config.insecure {
         return true;
@@ -217,9 +217,9 @@ fn is_authorized(node: &Node, headers: &HeaderMap, query: Option<&str>) -> bool 
     if from_header.is_some_and(is_right) {
         return true;
     }
-    let from_query = query
-        .unwrap_or_default()
-        .split('&')
-        .find_map(|pair| pair.strip_prefix("api_key="));
-    from_query.is_some_and(|key| is_right(key.as_bytes()))
+    let Ok(Query(query)) = Query::<Vec<(String, String)>>::try_from_uri(uri) else {
+        return false;
+    };
+    let from_query = query.iter().find(|(name, _)| name == "api_key");
+    from_query.is_some_and(|(_, key)| is_right(key.as_bytes()))
 }

@@ -69,6 +69,11 @@ impl Services {
         }
     }
 
+    /// Whether any service can be called.
+    pub(crate) fn has_calls(&self) -> bool {
+        self.calls.is_some()
+    }
+
     /// Calls a method of a service for a client or a backend.
     ///
     /// # Errors

@@ -472,7 +472,11 @@ async fn rpc(node: &Node, params: request::Rpc) -> Answer {
         .services
         .call(&params.method, &payload, Format::Json, caller)
         .await;
-    let data = called.map_err(|error| ApiError::new(error.code.0, error.message))?;
+    let data = called.map_err(|error| match error.code {
+        // Without any service there is no method: for a backend that is "not found".
+        wire::ErrorCode::NOT_AVAILABLE if !node.services.has_calls() => ApiError::not_found(),
+        code => ApiError::new(code.0, error.message),
+    })?;
     let data = shown(&data).0.unwrap_or_else(|| RawValue::NULL.to_owned());
     answer(&json_object("data", &data)?)
 }
