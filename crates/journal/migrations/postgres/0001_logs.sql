@@ -1,6 +1,7 @@
--- One row per log; its lock is what makes the numbers gapless and ordered.
+-- One row per log; its lock is what makes the numbers gapless and ordered. Channels
+-- compare by bytes, so that services can join on them.
 create table logs (
-    channel text not null,
+    channel text collate "C" not null,
     epoch text not null,
     -- Number of the newest event.
     top bigint not null,
@@ -16,7 +17,7 @@ create table logs (
 create index logs_unpublished_idx on logs (unpublished_since_ms) where unpublished_since_ms is not null;
 
 create table log_events (
-    channel text not null,
+    channel text collate "C" not null,
     log_offset bigint not null,
     data bytea not null,
     -- JSON object of strings; null: none.
