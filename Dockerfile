@@ -46,7 +46,6 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/* \
  && groupadd --gid 65532 fanfare \
  && useradd --uid 65532 --gid 65532 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin fanfare
-COPY deploy/image/healthcheck /usr/local/bin/healthcheck
 LABEL org.opencontainers.image.licenses="Apache-2.0"
 # Nothing is written but to standard output: every one of these runs with a read-only root.
 USER 65532:65532

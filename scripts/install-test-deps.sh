@@ -62,10 +62,10 @@ if [[ ! -x $venv/bin/python ]] || ! cmp -s scripts/python-requirements.txt "$sta
   cp scripts/python-requirements.txt "$stamp"
 fi
 
-# The page, and the official JavaScript SDK with it.
+# The page, and the official JavaScript SDK.
 need_node
 npm_ci web
-if [[ -e e2e/package-lock.json ]]; then npm_ci e2e; fi
+npm_ci e2e/js
 
 if ! find_chromium >/dev/null; then
   say "installing Playwright's Chromium"

@@ -40,7 +40,7 @@ shell() {
   shellcheck --severity=style --external-sources "$@"
 }
 
-mapfile -t scripts < <(git ls-files --cached --others --exclude-standard -- '*.sh' .ci/run deploy/image/healthcheck)
+mapfile -t scripts < <(git ls-files --cached --others --exclude-standard -- '*.sh' .ci/run)
 
 check "fmt" cargo fmt --all --check
 check "clippy" cargo clippy --workspace --all-targets --locked -- -D warnings

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every test: the page's, the crates', the system's as processes, the browser's.
+# Every test: the page's, the crates', the system's as processes, the last with a browser among them.
 # What they need is installed by scripts/install-test-deps.sh; `make test` calls both.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -15,7 +15,6 @@ export CHROMIUM FANFARE_TEST_PYTHON
 step "web: lint" npm run --silent --prefix web lint
 step "web: unit tests" npm test --silent --prefix web
 step "web: build" npm run --silent --prefix web build
-# The end-to-end tests start the binaries themselves.
+# The end-to-end tests start the binaries themselves, and one of them the browser.
 step "cargo build" cargo build --workspace --bins --locked
 step "cargo test" cargo test --workspace --locked
-step "web: browser" npm run --silent --prefix web e2e
