@@ -4,7 +4,6 @@
 use std::path::{Path, PathBuf};
 
 use gateway::config::{ChannelOptions, EngineType, NamespaceConfig, ServiceConfig};
-use notify_service::config::DatabaseConfig;
 use runtime::config::{
     ConfigError, Flags, Problem, Schema, Secret, SecretUrl, Sources, Timespan, duration,
 };
@@ -21,6 +20,8 @@ const BASE: [(&str, &str); 3] = [
 ];
 
 /// Services that run in this process.
+pub(crate) const CHAT: &str = "chat";
+/// See [`CHAT`].
 pub(crate) const NOTIFY: &str = "notify";
 
 /// Where a service in this process "is".
@@ -38,8 +39,18 @@ pub struct Config {
     pub gateway: gateway::config::Config,
     /// Where databases and generated secrets are.
     pub data_dir: PathBuf,
+    /// Rooms and messages.
+    pub chat: ChatConfig,
     /// Notifications.
     pub notify: NotifyConfig,
+}
+
+/// Section `chat`: what of chat-service's configuration applies here.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ChatConfig {
+    /// Where rooms are stored. The default is a file in `data_dir`.
+    pub database: chat_service::config::DatabaseConfig,
 }
 
 /// Section `notify`: what of notify-service's configuration applies here.
@@ -47,7 +58,7 @@ pub struct Config {
 #[serde(default)]
 pub struct NotifyConfig {
     /// Where inboxes are stored. The default is a file in `data_dir`.
-    pub database: DatabaseConfig,
+    pub database: notify_service::config::DatabaseConfig,
     /// As in notify-service.
     #[serde(with = "duration")]
     pub retention: std::time::Duration,
@@ -58,7 +69,20 @@ impl Default for Config {
         Self {
             gateway: gateway::config::Config::default(),
             data_dir: PathBuf::from("data"),
+            chat: ChatConfig::default(),
             notify: NotifyConfig::default(),
+        }
+    }
+}
+
+impl Default for ChatConfig {
+    fn default() -> Self {
+        let config = chat_service::Config::default();
+        Self {
+            database: chat_service::config::DatabaseConfig {
+                url: SecretUrl::default(),
+                ..config.database
+            },
         }
     }
 }
@@ -67,7 +91,7 @@ impl Default for NotifyConfig {
     fn default() -> Self {
         let config = notify_service::Config::default();
         Self {
-            database: DatabaseConfig {
+            database: notify_service::config::DatabaseConfig {
                 url: SecretUrl::default(),
                 ..config.database
             },
@@ -101,11 +125,13 @@ impl Config {
     /// development mode, what makes trying easy. What is configured stays.
     fn complete(&mut self) {
         let data_dir = &self.data_dir;
+        set_default_file(&mut self.chat.database.url, data_dir, "chat.db");
         set_default_file(&mut self.notify.database.url, data_dir, "notify.db");
 
         let gateway = &mut self.gateway;
+        gateway.services.push(in_process(CHAT));
         gateway.services.push(in_process(NOTIFY));
-        let mut namespaces = vec![inbox()];
+        let mut namespaces = vec![room(), inbox()];
         if gateway.development.enabled {
             namespaces.push(public());
             gateway.client.allow_anonymous_connect_without_token = true;
@@ -126,6 +152,22 @@ impl Config {
         }
         if gateway.web.dir.as_os_str().is_empty() && Path::new(WEB_DIR).is_dir() {
             gateway.web.dir = PathBuf::from(WEB_DIR);
+        }
+    }
+
+    /// The configuration of chat-service.
+    #[must_use]
+    pub fn chat_service(&self) -> chat_service::Config {
+        chat_service::Config {
+            database: self.chat.database.clone(),
+            engine: chat_service::config::EngineConfig {
+                kind: match self.gateway.engine.kind {
+                    EngineType::Memory => chat_service::config::EngineType::Memory,
+                    EngineType::Redis => chat_service::config::EngineType::Redis,
+                },
+                redis: self.gateway.engine.redis.clone(),
+            },
+            ..chat_service::Config::default()
         }
     }
 
@@ -160,6 +202,23 @@ fn in_process(name: &str) -> ServiceConfig {
 fn set_default_file(url: &mut SecretUrl, data_dir: &Path, file: &str) {
     if url.is_empty() {
         *url = SecretUrl::new(format!("sqlite://{}", data_dir.join(file).display()));
+    }
+}
+
+/// Chat rooms.
+fn room() -> NamespaceConfig {
+    NamespaceConfig {
+        name: "room".to_owned(),
+        options: ChannelOptions {
+            service: CHAT.to_owned(),
+            presence: true,
+            join_leave: true,
+            force_positioning: true,
+            force_recovery: true,
+            allow_presence_for_subscriber: true,
+            allow_history_for_subscriber: true,
+            ..with_history()
+        },
     }
 }
 
@@ -220,8 +279,8 @@ impl Schema for Config {
     fn validate(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         for (i, service) in self.gateway.services.iter().enumerate() {
-            if service.name == NOTIFY {
-                let message = format!("{NOTIFY:?} runs in this process: leave it out");
+            if [CHAT, NOTIFY].contains(&&*service.name) {
+                let message = format!("{:?} runs in this process: leave it out", service.name);
                 problems.push(Problem::new(format!("services[{i}].name"), message));
             }
         }
@@ -236,13 +295,17 @@ impl Schema for Config {
             *key = Secret::new("-");
         }
         problems.extend(whole.gateway.validate());
+        let chat = whole.chat_service().validate();
         let notify = whole.notify_service().validate();
-        // The engine is the gateway's, and reported there.
+        let chat = chat.into_iter().map(|problem| (CHAT, problem));
+        let notify = notify.into_iter().map(|problem| (NOTIFY, problem));
+        // The engine is the gateway's, and reported there; the other services are
+        // in this process.
+        let ours = |p: &Problem| !p.key.starts_with("engine") && !p.key.starts_with("notify");
         problems.extend(
-            notify
-                .into_iter()
-                .filter(|p| !p.key.starts_with("engine"))
-                .map(|p| Problem::new(format!("notify.{}", p.key), p.message)),
+            chat.chain(notify)
+                .filter(|(_, p)| ours(p))
+                .map(|(section, p)| Problem::new(format!("{section}.{}", p.key), p.message)),
         );
         problems
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use broker::RedisBroker;
 use gateway::config::EngineType;
-use notify_service::database::Database;
+use runtime::config::SecretUrl;
 
 use crate::config::Config;
 use crate::credentials::{API_KEY, TOKEN_KEY};
@@ -80,7 +80,8 @@ pub async fn examine(config: &Config) -> Vec<Finding> {
     findings.push(data_dir(config));
     findings.extend(secrets(config));
     findings.push(page(config));
-    findings.push(database(config).await);
+    findings.push(chat_database(config).await);
+    findings.push(notify_database(config).await);
     findings.extend(engine(config).await);
     if config.gateway.development.enabled {
         findings.push(Finding::advice(
@@ -172,24 +173,38 @@ fn page(config: &Config) -> Finding {
     }
 }
 
-async fn database(config: &Config) -> Finding {
-    let what = "notify.database";
-    let settings = &config.notify.database;
-    let shown = settings.url.masked();
-    if let Some(file) = settings.url.expose().strip_prefix("sqlite://")
+async fn chat_database(config: &Config) -> Finding {
+    let url = config.chat.database.url.expose();
+    database("chat.database", &config.chat.database.url, async {
+        let database = chat_service::database::Database::new(url, 1)?;
+        let store = database.store().map_err(|error| error.to_string())?;
+        store.ping().await.map_err(|error| error.to_string())
+    })
+    .await
+}
+
+async fn notify_database(config: &Config) -> Finding {
+    let url = config.notify.database.url.expose();
+    database("notify.database", &config.notify.database.url, async {
+        let database = notify_service::database::Database::new(url, 1)?;
+        let store = database.store().map_err(|error| error.to_string())?;
+        store.ping().await.map_err(|error| error.to_string())
+    })
+    .await
+}
+
+async fn database(
+    what: &'static str,
+    url: &SecretUrl,
+    ping: impl Future<Output = Result<(), String>>,
+) -> Finding {
+    let shown = url.masked();
+    if let Some(file) = url.expose().strip_prefix("sqlite://")
         && !std::path::Path::new(file).exists()
     {
         return Finding::good(what, format!("{shown} will be made"));
     }
-    let database = match Database::new(settings.url.expose(), 1) {
-        Ok(database) => database,
-        Err(error) => return Finding::failure(what, error),
-    };
-    let store = match database.store() {
-        Ok(store) => store,
-        Err(error) => return Finding::failure(what, format!("{shown}: {error}")),
-    };
-    match tokio::time::timeout(TIMEOUT, store.ping()).await {
+    match tokio::time::timeout(TIMEOUT, ping).await {
         Ok(Ok(())) => Finding::good(what, format!("{shown} answers")),
         Ok(Err(error)) => Finding::failure(what, format!("{shown}: {error}")),
         Err(_) => Finding::failure(what, format!("{shown} does not answer")),

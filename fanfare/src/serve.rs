@@ -14,8 +14,10 @@ use prometheus_client::registry::Registry;
 use runtime::admin::Readiness;
 use runtime::grpc::{Metrics, ServeOptions, duplex_channel};
 use runtime::shutdown::Shutdown;
+use tonic::service::Routes;
+use tonic::transport::Channel;
 
-use crate::config::{Config, NOTIFY};
+use crate::config::{CHAT, Config, NOTIFY};
 
 /// How long a call of the gateway to a service may take.
 const CALL_DEADLINE: Duration = Duration::from_secs(5);
@@ -53,31 +55,34 @@ impl Fanfare {
 
     async fn start_with(config: &Config, services: &Shutdown) -> anyhow::Result<Gateway> {
         let mut registry = Registry::default();
+        let readiness = Readiness::new();
         let broker = engine(config)?;
         let notify = notify_service::Surroundings {
             broker: Arc::clone(&broker),
             registry: &mut registry,
-            readiness: Readiness::new(),
+            readiness: readiness.clone(),
             tasks: services.tracker().clone(),
             stop: services.token(),
         };
         let notify = notify_service::build(&config.notify_service(), notify).await;
         let notify = notify.context("notify")?.routes();
-        let options = ServeOptions {
-            metrics: Metrics::register(registry.sub_registry_with_prefix("fanfare_notify")),
-            ..ServeOptions::default()
+        let notify = in_process(notify, &mut registry, "fanfare_notify", services);
+        let chat = chat_service::Surroundings {
+            broker: Arc::clone(&broker),
+            notify: notify.clone(),
+            registry: &mut registry,
+            readiness: readiness.clone(),
+            tasks: services.tracker().clone(),
+            stop: services.token(),
         };
-        let notify = duplex_channel(
-            notify,
-            options,
-            CALL_DEADLINE,
-            services.token(),
-            SERVICES_DRAIN,
-        );
+        let chat = chat_service::build(&config.chat_service(), chat).await;
+        let chat = chat.context("chat")?.routes();
+        let chat = in_process(chat, &mut registry, "fanfare_chat", services);
         let surroundings = Surroundings {
             broker: Some(broker),
-            services: HashMap::from([(NOTIFY.to_owned(), notify)]),
+            services: HashMap::from([(CHAT.to_owned(), chat), (NOTIFY.to_owned(), notify)]),
             registry,
+            readiness,
         };
         Gateway::start(config.gateway.clone(), surroundings).await
     }
@@ -135,6 +140,26 @@ impl Fanfare {
         let services = self.services.drain(SERVICES_DRAIN).await;
         gateway && services
     }
+}
+
+/// A service of this process as the gateway and the other services reach it.
+fn in_process(
+    routes: Routes,
+    registry: &mut Registry,
+    prefix: &'static str,
+    services: &Shutdown,
+) -> Channel {
+    let options = ServeOptions {
+        metrics: Metrics::register(registry.sub_registry_with_prefix(prefix)),
+        ..ServeOptions::default()
+    };
+    duplex_channel(
+        routes,
+        options,
+        CALL_DEADLINE,
+        services.token(),
+        SERVICES_DRAIN,
+    )
 }
 
 /// One broker for all parts.

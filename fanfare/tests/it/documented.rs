@@ -44,6 +44,11 @@ fn every_key_of_fanfare() {
 }
 
 #[test]
+fn every_key_of_chat_service() {
+    compare::<chat_service::Config>("chat-service", is_shared);
+}
+
+#[test]
 fn every_key_of_notify_service() {
     compare::<notify_service::Config>("notify-service", is_shared);
 }
