@@ -60,6 +60,7 @@ pub(crate) async fn run(
         let received = take(&connection, &mut reader, &early, limits);
         messages(&connection, &mut session, received, limits).await;
     }
+    drop(early);
     let closing = loop {
         match poll_fn(|cx| connection.poll_wake(cx, &mut stall, limits)).await {
             Wake::Readable => {

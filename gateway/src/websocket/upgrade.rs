@@ -251,12 +251,21 @@ async fn serve(
 /// The socket under an upgraded stream, and what was read of it already.
 fn into_socket(upgraded: Upgraded) -> Option<(Socket, Bytes)> {
     let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => return Some((Socket::Plain(parts.io.into_inner()), parts.read_buf)),
+        Ok(parts) => {
+            let early = unpinned(&parts.read_buf);
+            return Some((Socket::Plain(parts.io.into_inner()), early));
+        }
         Err(upgraded) => upgraded,
     };
     let parts = upgraded.downcast::<TokioIo<TlsStream<TcpStream>>>().ok()?;
     let (tcp, tls) = parts.io.into_inner().into_inner();
-    Some((Socket::tls(tcp, tls), parts.read_buf))
+    Some((Socket::tls(tcp, tls), unpinned(&parts.read_buf)))
+}
+
+/// The bytes without hyper's read buffer, 8 KiB of which even an empty slice would
+/// hold for as long as the connection lives.
+fn unpinned(read: &Bytes) -> Bytes {
+    Bytes::copy_from_slice(read)
 }
 
 fn close_labels(closing: &Closing) -> CloseLabels {
