@@ -4,6 +4,8 @@ use client::Frame;
 use runtime::config::Timespan;
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame as RawFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use wire::{Command, Format, ReplyBody, Request};
 
 use crate::support::{JsonSocket, TestGateway, subscribing, token, with_token};
@@ -200,9 +202,6 @@ async fn a_frame_over_the_limit_is_too_big() {
 
 #[tokio::test]
 async fn a_message_may_come_in_fragments_and_pings_between() {
-    use tokio_tungstenite::tungstenite::protocol::frame::Frame as RawFrame;
-    use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
-
     let gateway = open_gateway().await;
     let mut socket = gateway.json_user("alice").await;
     let parts: [(&str, Data, bool); 3] = [
@@ -232,8 +231,6 @@ async fn text_that_is_no_utf8_is_refused() {
     let gateway = open_gateway().await;
     let mut socket = gateway.socket(Format::Json).await;
     let message = b"{\"id\":1,\"connect\":{\"name\":\"\xff\"}}";
-    use tokio_tungstenite::tungstenite::protocol::frame::Frame as RawFrame;
-    use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
     let frame = RawFrame::message(message.to_vec(), OpCode::Data(Data::Text), true);
     socket
         .send_message(Message::Frame(frame))

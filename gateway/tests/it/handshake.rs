@@ -158,7 +158,7 @@ async fn a_full_node_refuses_before_the_handshake() {
 async fn health_and_metrics_are_there() {
     let gateway = TestGateway::start(|config| {
         namespace(config, "open", |options| {
-            options.allow_subscribe_for_client = true
+            options.allow_subscribe_for_client = true;
         });
     })
     .await;

@@ -18,7 +18,7 @@ async fn gateway() -> TestGateway {
             options.allow_history_for_subscriber = true;
         });
         namespace(config, "none", |options| {
-            options.allow_history_for_client = true
+            options.allow_history_for_client = true;
         });
     })
     .await;

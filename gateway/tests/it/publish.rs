@@ -24,7 +24,7 @@ async fn gateway() -> TestGateway {
             options.allow_publish_for_anonymous = true;
         });
         namespace(config, "silent", |options| {
-            options.allow_subscribe_for_client = true
+            options.allow_subscribe_for_client = true;
         });
         namespace(config, "kept", |options| {
             with_history(options, 10);

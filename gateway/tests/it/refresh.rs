@@ -11,7 +11,7 @@ use runtime::config::Timespan;
 async fn gateway() -> TestGateway {
     TestGateway::start(|config| {
         namespace(config, "open", |options| {
-            options.allow_subscribe_for_client = true
+            options.allow_subscribe_for_client = true;
         });
         namespace(config, "closed", |options| {
             options.presence = true;

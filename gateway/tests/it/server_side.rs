@@ -14,7 +14,7 @@ async fn gateway() -> TestGateway {
     TestGateway::start(|config| {
         config.channel.without_namespace.allow_user_limited_channels = true;
         namespace(config, "open", |options| {
-            options.allow_subscribe_for_client = true
+            options.allow_subscribe_for_client = true;
         });
         namespace(config, "closed", |options| options.presence = true);
         namespace(config, "kept", |options| {

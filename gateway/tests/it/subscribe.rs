@@ -15,7 +15,7 @@ async fn open_gateway() -> TestGateway {
         config.channel.without_namespace.allow_subscribe_for_client = true;
         namespace(config, "closed", |_| {});
         namespace(config, "own", |options| {
-            options.allow_user_limited_channels = true
+            options.allow_user_limited_channels = true;
         });
         namespace(config, "anybody", |options| {
             options.allow_subscribe_for_client = true;
@@ -50,10 +50,10 @@ async fn open_gateway() -> TestGateway {
     .await
 }
 
-fn sub_token(claims: Value) -> SubscribeRequest {
+fn sub_token(claims: &Value) -> SubscribeRequest {
     let channel = claims["channel"].as_str().expect("a channel").to_owned();
     SubscribeRequest {
-        token: token(&claims),
+        token: token(claims),
         ..subscribing(&channel)
     }
 }
@@ -225,7 +225,7 @@ async fn a_token_opens_a_channel() {
     for format in FORMATS {
         let (client, connected) = gateway.connected(format, &json!({ "sub": "alice" })).await;
         let granted = client
-            .subscribe_with(sub_token(json!({
+            .subscribe_with(sub_token(&json!({
                 "sub": "alice", "channel": "$closed:room", "data": { "a": 1 }, "exp": unix(600),
             })))
             .await
@@ -234,13 +234,13 @@ async fn a_token_opens_a_channel() {
         assert!(granted.expires && (590..=600).contains(&granted.ttl));
         let bound = json!({ "sub": "alice", "channel": "closed:b", "client": connected.client });
         client
-            .subscribe_with(sub_token(bound))
+            .subscribe_with(sub_token(&bound))
             .await
             .expect("it is bound to this client");
         let endless =
             json!({ "sub": "alice", "channel": "closed:c", "exp": unix(9), "expire_at": 0 });
         let granted = client
-            .subscribe_with(sub_token(endless))
+            .subscribe_with(sub_token(&endless))
             .await
             .expect("it opens");
         assert_eq!((granted.expires, granted.ttl), (false, 0));
@@ -254,11 +254,11 @@ async fn a_token_that_does_not_open() {
     let client = gateway.user(Format::Json, "alice").await;
     let expired = json!({ "sub": "alice", "channel": "closed:a", "exp": unix(-1) });
     assert_eq!(
-        refused(client.subscribe_with(sub_token(expired)).await),
+        refused(client.subscribe_with(sub_token(&expired)).await),
         109
     );
     let over = json!({ "sub": "alice", "channel": "closed:a", "expire_at": unix(-1) });
-    assert_eq!(refused(client.subscribe_with(sub_token(over)).await), 110);
+    assert_eq!(refused(client.subscribe_with(sub_token(&over)).await), 110);
     let forged = SubscribeRequest {
         token: auth::sign_hs256("another", &json!({ "sub": "alice", "channel": "closed:a" })),
         ..subscribing("closed:a")
@@ -266,7 +266,7 @@ async fn a_token_that_does_not_open() {
     assert_eq!(refused(client.subscribe_with(forged).await), 103);
     let unknown = json!({ "sub": "alice", "channel": "unknown:a" });
     assert_eq!(
-        refused(client.subscribe_with(sub_token(unknown)).await),
+        refused(client.subscribe_with(sub_token(&unknown)).await),
         102
     );
     for claims in [
@@ -277,7 +277,7 @@ async fn a_token_that_does_not_open() {
         let client = gateway.user(Format::Json, "alice").await;
         let request = SubscribeRequest {
             channel: "closed:a".to_owned(),
-            ..sub_token(claims.clone())
+            ..sub_token(&claims)
         };
         assert_eq!(
             closes(&client, Request::Subscribe(request)).await,
@@ -297,7 +297,7 @@ async fn a_subscription_that_is_not_refreshed_expires() {
     let mut client = gateway.user(Format::Json, "alice").await;
     let short = json!({ "sub": "alice", "channel": "news", "exp": unix(2) });
     client
-        .subscribe_with(sub_token(short))
+        .subscribe_with(sub_token(&short))
         .await
         .expect("it opens");
     assert_eq!(unsubscribed(&mut client, "news").await, 2501);
@@ -315,7 +315,7 @@ async fn subscription_tokens_may_have_a_key_of_their_own() {
     let client = gateway.user(Format::Json, "alice").await;
     let claims = json!({ "sub": "alice", "channel": "news" });
     assert_eq!(
-        refused(client.subscribe_with(sub_token(claims.clone())).await),
+        refused(client.subscribe_with(sub_token(&claims)).await),
         103
     );
     let request = SubscribeRequest {

@@ -3,7 +3,6 @@
 mod http;
 mod json;
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use client::{Client, Error, Options, Socket};
@@ -37,22 +36,6 @@ pub(crate) struct TestGateway {
 impl TestGateway {
     /// Starts a gateway by itself.
     pub(crate) async fn start(configure: impl FnOnce(&mut Config)) -> Self {
-        Self::start_in(Surroundings::default(), configure).await
-    }
-
-    /// Starts a gateway with a broker of the test's.
-    pub(crate) async fn with_broker(
-        broker: Arc<dyn broker::Broker>,
-        configure: impl FnOnce(&mut Config),
-    ) -> Self {
-        let surroundings = Surroundings {
-            broker: Some(broker),
-            ..Surroundings::default()
-        };
-        Self::start_in(surroundings, configure).await
-    }
-
-    async fn start_in(surroundings: Surroundings, configure: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         config.http_server.address = "127.0.0.1".to_owned();
         config.http_server.port = 0;
@@ -62,7 +45,7 @@ impl TestGateway {
         configure(&mut config);
         let problems = config.validate();
         assert!(problems.is_empty(), "{problems:?}");
-        let gateway = Gateway::start(config, surroundings).await;
+        let gateway = Gateway::start(config, Surroundings::default()).await;
         Self {
             gateway: gateway.expect("the gateway starts"),
         }
