@@ -249,10 +249,10 @@ mod tests {
     #[test]
     fn pages_are_ranges() {
         assert_eq!(Anchor::Newest.range(3, 10), (8, 10));
-        assert_eq!(Anchor::Newest.range(3, 2), (0, 2));
-        assert_eq!(Anchor::Newest.range(3, 0), (0, 0));
+        assert_eq!(Anchor::Newest.range(3, 2), (1, 2));
+        assert_eq!(Anchor::Newest.range(3, 0), (1, 0));
         assert_eq!(Anchor::Before(5).range(3, 10), (2, 4));
-        assert_eq!(Anchor::Before(1).range(3, 10), (0, 0));
+        assert_eq!(Anchor::Before(1).range(3, 10), (1, 0));
         assert_eq!(Anchor::Before(99).range(3, 10), (8, 10));
         assert_eq!(Anchor::After(5).range(3, 10), (6, 8));
         assert_eq!(Anchor::After(9).range(3, 10), (10, 10));
