@@ -16,17 +16,18 @@ const TOKEN_SECRET: &str = "the cluster's secret for tokens";
 /// Admits callers of the server API.
 const API_KEY: &str = "the-clusters-api-key";
 /// Admits callers of the services.
-const SHARED_KEY: &str = "the cluster's key for services";
+const SHARED_KEY: &str = "the-clusters-key-for-services";
 
 /// What is different from the usual.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
     /// How many gateways; 0 means two.
     pub gateways: usize,
     /// PostgreSQL is this cluster's alone, so that it may be stopped.
     pub own_postgres: bool,
-    /// chat-service dies at this fault point: see `journal::fault`.
-    pub chat_fault: Option<&'static str>,
+    /// chat-service is the build with fault points, so that `FAULT_POINT` in its
+    /// environment works: see `journal::fault`.
+    pub fault_points: bool,
     /// The gateways serve this page, and anybody may sign in by a name.
     pub web: Option<PathBuf>,
 }
@@ -89,15 +90,18 @@ impl Cluster {
         let mut chat = service(
             dir.path(),
             "chat-service",
-            &json!({ "notify": { "address": notify_address, "shared_key": SHARED_KEY } }),
+            &json!({ "notify": { "address": notify_address } }),
             (chat_port, &databases[1], &redis),
         );
-        if let Some(fault) = options.chat_fault {
+        if options.fault_points {
             chat.set_program(binaries::chat_service_with_faults().await);
-            chat = chat.env("FANFARE_FAULT", fault);
         }
 
-        let count = if options.gateways == 0 { 2 } else { options.gateways };
+        let count = if options.gateways == 0 {
+            2
+        } else {
+            options.gateways
+        };
         let gateway_ports: Vec<_> = (0..count).map(|_| free_port()).collect();
         let mut gateways: Vec<_> = gateway_ports
             .iter()
@@ -177,7 +181,7 @@ fn service(
     let mut config = json!({
         "grpc": { "address": format!("127.0.0.1:{port}"), "shared_key": SHARED_KEY },
         "admin": { "address": format!("127.0.0.1:{admin}") },
-        "database": { "url": database.url() },
+        "database": { "url": database.url(), "migrate": true },
         "engine": { "type": "redis", "redis": { "address": redis.url() } },
         "log": { "level": "debug" },
     });

@@ -46,9 +46,10 @@ impl Process {
         self
     }
 
-    pub(crate) fn env(mut self, name: &str, value: impl Into<String>) -> Self {
-        self.env.push((name.to_owned(), value.into()));
-        self
+    /// Puts a variable into its environment at the next start.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.unset(name);
+        self.env.push((name.to_owned(), value.to_owned()));
     }
 
     /// Takes a variable out of its environment at the next start.

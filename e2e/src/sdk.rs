@@ -1,6 +1,7 @@
 //! An official SDK as a process.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,6 +13,9 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::{Mutex, oneshot, watch};
 
 use crate::{DEADLINE, binaries};
+
+/// How many of the last events are shown when a test fails.
+const SHOWN_EVENTS: usize = 40;
 
 /// Which SDK, and in which encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +39,7 @@ impl SdkKind {
         Self::PythonProtobuf,
     ];
 
-    fn command(self) -> Command {
+    fn command(self, url: &str, token: &str) -> Command {
         let e2e = binaries::root().join("e2e");
         let (program, script, format) = match self {
             Self::JsJson => (binaries::node().into(), "js/client.mjs", "json"),
@@ -52,15 +56,13 @@ impl SdkKind {
             );
         }
         let mut command = Command::new(program);
-        command.arg(e2e.join(script)).env("FORMAT", format);
+        command.args([
+            e2e.join(script).as_os_str(),
+            url.as_ref(),
+            format.as_ref(),
+            token.as_ref(),
+        ]);
         command
-    }
-
-    fn format(self) -> &'static str {
-        match self {
-            Self::JsJson | Self::PythonJson => "json",
-            Self::JsProtobuf | Self::PythonProtobuf => "protobuf",
-        }
     }
 }
 
@@ -81,7 +83,6 @@ pub type Event = Value;
 /// One client: an SDK in a process of its own, killed when it is dropped.
 ///
 /// All that it reported is kept, in order; tests wait until that looks as it should.
-#[derive(Debug)]
 pub struct Sdk {
     kind: SdkKind,
     orders: Mutex<ChildStdin>,
@@ -90,10 +91,21 @@ pub struct Sdk {
     _child: Child,
 }
 
-#[derive(Debug)]
 struct Shared {
     events: watch::Sender<Vec<Event>>,
     calls: std::sync::Mutex<HashMap<u64, oneshot::Sender<Value>>>,
+}
+
+/// What helps when a test fails: the last that it reported.
+impl fmt::Debug for Sdk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} reported:", self.kind)?;
+        let events = self.shared.events.borrow();
+        for event in &events[events.len().saturating_sub(SHOWN_EVENTS)..] {
+            write!(f, "\n{event}")?;
+        }
+        Ok(())
+    }
 }
 
 impl Sdk {
@@ -103,8 +115,7 @@ impl Sdk {
     /// If the SDK is not installed (the message helps), or it does not connect.
     pub async fn connect(kind: SdkKind, url: &str, token: &str) -> Self {
         let mut child = kind
-            .command()
-            .args([url, kind.format(), token])
+            .command(url, token)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -135,10 +146,8 @@ impl Sdk {
     pub async fn reconnect(&self) {
         let before = self.count("connected");
         self.order(&json!({ "order": "connect" })).await;
-        self.until("it connects", |events| {
-            count(events, "connected") > before
-        })
-        .await;
+        self.until("it connects", |events| count(events, "connected") > before)
+            .await;
     }
 
     /// Disconnects as a user would, and waits until it is so. Subscriptions are kept by
@@ -168,9 +177,27 @@ impl Sdk {
     /// # Panics
     /// If it is not confirmed in time.
     pub async fn subscribe_since(&self, channel: &str, since: &Value) -> Event {
+        self.ask_to_subscribe(channel, since).await;
+        self.subscribed(channel).await
+    }
+
+    /// Asks for a subscription and waits for nothing.
+    ///
+    /// # Panics
+    /// If the SDK takes no orders.
+    pub async fn ask_to_subscribe(&self, channel: &str, since: &Value) {
         self.order(&json!({ "order": "subscribe", "channel": channel, "since": since }))
             .await;
-        self.subscribed(channel).await
+    }
+
+    /// Waits until a subscription has ended for good, and returns the event with its
+    /// `code`.
+    ///
+    /// # Panics
+    /// If it has not in time.
+    pub async fn unsubscribed(&self, channel: &str) -> Event {
+        let ended = |events: &[Event]| find(events, "unsubscribed", channel).cloned();
+        self.until_some("it is unsubscribed", ended).await
     }
 
     /// Waits until the server has confirmed a subscription, perhaps one of its own making.
@@ -305,14 +332,7 @@ impl Sdk {
             }
         };
         let waited = tokio::time::timeout(DEADLINE, wait).await;
-        waited.unwrap_or_else(|_| {
-            let events: Vec<_> = self.events().iter().map(Value::to_string).collect();
-            let shown = events[events.len().saturating_sub(30)..].join("\n");
-            panic!(
-                "{:?}: in vain waited until {what}. It reported:\n{shown}",
-                self.kind
-            )
-        })
+        waited.unwrap_or_else(|_| panic!("in vain waited until {what}: {self:?}"))
     }
 
     async fn order(&self, order: &Value) {
@@ -345,7 +365,11 @@ async fn read(output: ChildStdout, shared: Arc<Shared>) {
     while let Ok(Some(line)) = lines.next_line().await {
         let line: Value = serde_json::from_str(&line).expect("SDK processes speak JSON");
         if let Some(id) = line["id"].as_u64() {
-            let call = shared.calls.lock().expect("no panic under the lock").remove(&id);
+            let call = shared
+                .calls
+                .lock()
+                .expect("no panic under the lock")
+                .remove(&id);
             if let Some(call) = call {
                 // Whoever has stopped waiting does not want it.
                 let _ = call.send(line);
