@@ -24,9 +24,9 @@ pub enum SdkKind {
     JsJson,
     /// `centrifuge` of npm, Protobuf.
     JsProtobuf,
-    /// `centrifuge-python` of PyPI, JSON.
+    /// `centrifuge-python` of the package index, JSON.
     PythonJson,
-    /// `centrifuge-python` of PyPI, Protobuf.
+    /// `centrifuge-python` of the package index, Protobuf.
     PythonProtobuf,
 }
 

@@ -27,5 +27,4 @@ pub mod notify {
 
 /// The encoded `FileDescriptorSet` of all contracts, imports included: what the
 /// gateway transcodes by, and what server reflection answers with.
-pub const DESCRIPTORS: &[u8] =
-    include_bytes!(concat!(env!("OUT_DIR"), "/fanfare_descriptor.bin"));
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/fanfare_descriptor.bin"));
