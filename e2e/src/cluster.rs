@@ -25,7 +25,7 @@ pub struct Options {
     pub gateways: usize,
     /// PostgreSQL is this cluster's alone, so that it may be stopped.
     pub own_postgres: bool,
-    /// chat-service is the build with fault points, so that `FAULT_POINT` in its
+    /// chat-service is the build with fault points, so that `FANFARE_TEST_FAULT` in its
     /// environment works: see `journal::fault`.
     pub fault_points: bool,
     /// The gateways serve this page, and anybody may sign in by a name.

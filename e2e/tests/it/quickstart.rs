@@ -68,7 +68,7 @@ struct Text(String);
 
 impl Text {
     fn read() -> Self {
-        Self(fs::read_to_string(binaries::root().join("docs/quickstart.md")).unwrap())
+        Self(fs::read_to_string(binaries::root().join("docs/quickstart.md")).expect("it is there"))
     }
 
     /// The n-th fenced block of a language, made to speak to this server.

@@ -32,13 +32,14 @@ impl Room {
 
     async fn create(owner: &Sdk, kind: &str, members: &[&str]) -> Self {
         let request = json!({ "kind": kind, "name": "the stage", "members": members });
-        let created = owner.rpc("chat.CreateRoom", request).await.unwrap();
+        let created = owner.rpc("chat.CreateRoom", request).await;
+        let created = created.expect("a room is created");
         Self::of(&created["room"])
     }
 
     /// The room of an answer.
     pub(crate) fn of(room: &Value) -> Self {
-        let text = |member: &str| room[member].as_str().unwrap().to_owned();
+        let text = |member: &str| room[member].as_str().expect(member).to_owned();
         Self {
             id: text("id"),
             channel: text("channel"),

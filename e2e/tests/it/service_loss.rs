@@ -20,7 +20,7 @@ async fn a_message_arrives_once_though_its_service_died_between_commit_and_publi
     bob.subscribe(&room.channel).await;
     room.send(&alice, "before").await;
 
-    cluster.chat.set("FAULT_POINT", FAULT);
+    cluster.chat.set("FANFARE_TEST_FAULT", FAULT);
     cluster.chat.restart().await;
     let dying = alice.rpc("chat.SendMessage", room.message("from the dead"));
     let unanswered = dying.await.unwrap_err();
@@ -29,7 +29,7 @@ async fn a_message_arrives_once_though_its_service_died_between_commit_and_publi
     assert!(!status.success(), "{status}");
     assert_eq!(room.texts(&bob), ["before"]);
 
-    cluster.chat.unset("FAULT_POINT");
+    cluster.chat.unset("FANFARE_TEST_FAULT");
     cluster.chat.start().await;
     // Nobody repeats it, and nobody sends anything: it is published all the same.
     let texts = ["before".to_owned(), "from the dead".to_owned()];

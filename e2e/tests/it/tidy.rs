@@ -93,7 +93,7 @@ fn tracked(pattern: &str) -> Vec<PathBuf> {
         .output()
         .expect("git runs");
     assert!(output.status.success(), "{output:?}");
-    let listed = String::from_utf8(output.stdout).unwrap();
+    let listed = String::from_utf8(output.stdout).expect("paths are text");
     listed.lines().map(PathBuf::from).collect()
 }
 
