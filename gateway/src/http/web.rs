@@ -9,8 +9,8 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use crate::config::Config;
 
 /// Nothing but the page's own files runs, and nobody frames it.
-const POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; \
-                      style-src 'self' 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'";
+const POLICY: &str = "default-src 'self'; object-src 'none'; base-uri 'none'; \
+                      form-action 'self'; frame-ancestors 'none'";
 
 const WITHOUT_PAGE: &str = "Fanfare is running. The web page was not built: it needs Node.js.\n\
                             The WebSocket endpoint is /connection/websocket.\n";
