@@ -1,11 +1,15 @@
 // Chats through several gateways at once, with the official SDK, and is notified by the server API.
 //
-//   node smoke.mjs GATEWAYS     FANFARE_SMOKE_URL, FANFARE_SMOKE_API: where the balancer answers
+//   node smoke.mjs GATEWAYS [STOP]     FANFARE_SMOKE_URL, FANFARE_SMOKE_API: where the balancer answers
+//
+// STOP is a shell command that stops one of the gateways: it is run while people chat, who must not notice.
 //
 // One user per gateway: the balancer knows no sticky sessions, so connections are opened until every
 // gateway has one. Which gateway it is, the reply to `connect` says.
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
+import { promisify } from 'node:util';
 import { Centrifuge } from 'centrifuge';
 import WebSocket from 'ws';
 
@@ -13,6 +17,7 @@ const url = process.env.FANFARE_SMOKE_URL ?? 'http://127.0.0.1:8080';
 const api = process.env.FANFARE_SMOKE_API ?? 'http://127.0.0.1:9000';
 const apiKey = process.env.FANFARE_API_KEY ?? 'development';
 const gateways = Number(process.argv[2] ?? 2);
+const stop = process.argv[3];
 const messagesEach = 20;
 const deadline = 30_000;
 
@@ -71,6 +76,23 @@ async function call(person, method, params) {
   return data;
 }
 
+/** Sends a message, again if the connection breaks meanwhile: the id tells the service that it is the same one. */
+async function send(person, room, text) {
+  const message = { room_id: room.id, client_msg_id: randomUUID(), text };
+  const sent = async () => {
+    for (;;) {
+      try {
+        return await person.client.rpc('chat.SendMessage', message);
+      } catch (error) {
+        // The SDK's own errors are below 100: no answer, or no connection.
+        if (!error.temporary && !(error.code < 100)) throw error;
+        await person.client.ready();
+      }
+    }
+  };
+  await within(sent(), `${person.user} sends`);
+}
+
 /** Follows a channel; `until(n)` resolves with what arrived once `pick` has taken `n` things. */
 function follow(person, room, pick) {
   const arrived = [];
@@ -93,7 +115,7 @@ function follow(person, room, pick) {
   return { ready: () => within(subscription.ready(), `${person.user} subscribes`), until, arrived };
 }
 
-async function chat(people) {
+async function chat(people, meanwhile) {
   const { room } = await call(people[0], 'chat.CreateRoom', {
     kind: 'ROOM_KIND_GROUP',
     name: 'smoke',
@@ -104,25 +126,31 @@ async function chat(people) {
   await Promise.all(feeds.map((feed) => feed.ready()));
 
   // All at once, through all gateways.
-  await Promise.all(
-    people.map(async (person) => {
-      for (let i = 0; i < messagesEach; i += 1) {
-        await call(person, 'chat.SendMessage', {
-          room_id: room.id,
-          client_msg_id: randomUUID(),
-          text: `${i} from ${person.user}`,
-        });
-      }
-    }),
-  );
+  let happened = meanwhile === undefined;
+  const happens = Promise.resolve(meanwhile?.()).finally(() => (happened = true));
+  const counts = people.map(async (person) => {
+    let sent = 0;
+    for (; sent < messagesEach || !happened; sent += 1) await send(person, room, `${sent} from ${person.user}`);
+    return sent;
+  });
+  await within(happens, 'what happens meanwhile');
+  const total = (await Promise.all(counts)).reduce((a, b) => a + b);
 
-  const total = people.length * messagesEach;
   const expected = Array.from({ length: total }, (_, i) => i + 1);
   for (const [i, feed] of feeds.entries()) {
     const arrived = await within(feed.until(total), `${people[i].user} reads ${total} messages`);
     assert.deepEqual(arrived, expected, `${people[i].user}: every message once, in order`);
   }
-  console.log(`${total} messages, each to ${people.length} people on as many gateways, once and in order`);
+  console.log(`${total} messages, each to ${people.length} people, once and in order`);
+}
+
+/** One gateway is stopped while people chat: who was there goes elsewhere, and misses nothing. */
+async function chatThroughStop(people) {
+  const away = new Set();
+  for (const { user, client } of people) client.on('connecting', ({ code }) => code === 3001 && away.add(user));
+  await chat(people, () => promisify(execFile)('sh', ['-c', stop]));
+  assert.ok(away.size > 0, 'a draining gateway sends its clients away with 3001');
+  console.log(`the stopped gateway had sent ${away.size} of ${people.length} away`);
 }
 
 async function notification(person) {
@@ -167,4 +195,5 @@ const people = await oneOnEach(gateways);
 console.log(`gateways: ${people.map((person) => person.node).join(', ')}`);
 await chat(people);
 await notification(people.at(-1));
+if (stop) await chatThroughStop(people);
 for (const { client } of people) client.disconnect();
