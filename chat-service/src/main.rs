@@ -17,6 +17,7 @@ use runtime::grpc::{Metrics, ServeOptions, connect_lazy, serve};
 use runtime::shutdown::Shutdown;
 use runtime::telemetry;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -111,15 +112,20 @@ async fn run(config: Config) -> anyhow::Result<()> {
             config.grpc.address
         );
     }
+    // Calls under way still publish: the background ends after them.
+    let background = CancellationToken::new();
     let surroundings = Surroundings {
         broker,
         notify,
         registry: &mut registry,
         readiness: readiness.clone(),
         tasks: shutdown.tracker().clone(),
-        stop: shutdown.token(),
+        stop: background.clone(),
     };
-    let services = build(&config, surroundings).await?;
+    let services = tokio::select! {
+        services = build(&config, surroundings) => services?,
+        () = shutdown.begun() => return Ok(()),
+    };
 
     let reasons = readiness.clone();
     let router = admin::router(Arc::new(registry), move || reasons.reasons());
@@ -133,6 +139,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let drain = config.shutdown.timeout;
     serve(grpc, services.routes(), options, shutdown.token(), drain).await?;
 
+    background.cancel();
     shutdown.drain(drain).await;
     probes.abort();
     tracing::info!("chat-service has ended");

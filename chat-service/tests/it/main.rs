@@ -6,6 +6,7 @@ mod channel;
 mod faults;
 mod messages;
 mod notifications;
+mod process;
 mod reading;
 mod rooms;
 mod service;

@@ -147,10 +147,9 @@ async fn unread_is_what_is_above_the_pointer(service: TestService) {
         .list_rooms(ListRoomsRequest::default())
         .await
         .unwrap();
-    let summary = rooms.into_inner().rooms.into_iter();
-    let summary = summary
-        .filter(|s| s.room.as_ref().unwrap().id == one.id)
-        .next_back()
+    let mut summaries = rooms.into_inner().rooms.into_iter();
+    let summary = summaries
+        .find(|s| s.room.as_ref().unwrap().id == one.id)
         .unwrap();
     assert_eq!((summary.unread_count, summary.unread_mentions), (3, 2));
     assert_eq!(summary.last_message.unwrap().text, "3 @bob @mallory");
