@@ -15,6 +15,7 @@ pub mod config;
 mod admission;
 mod api;
 mod auth;
+mod broker_metrics;
 mod channel_name;
 mod clock;
 mod connection;
@@ -46,6 +47,7 @@ use runtime::admin::Readiness;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
+use crate::broker_metrics::BrokerMetrics;
 use crate::config::{Config, EngineType, ServiceConfig};
 use crate::http::Site;
 use crate::metrics::Metrics;
@@ -92,7 +94,7 @@ impl Gateway {
         let metrics = Arc::new(Metrics::register(&mut registry));
         let broker = match broker {
             Some(broker) => broker,
-            None => engine(&config, &id).await?,
+            None => engine(&config, &id, &mut registry).await?,
         };
         let verifiers = verifiers(&config)?;
         let namespaces = Namespaces::new(&config).context("channel_regex")?;
@@ -209,7 +211,11 @@ impl Gateway {
     }
 }
 
-async fn engine(config: &Config, node_id: &str) -> anyhow::Result<Arc<dyn broker::Broker>> {
+async fn engine(
+    config: &Config,
+    node_id: &str,
+    registry: &mut Registry,
+) -> anyhow::Result<Arc<dyn broker::Broker>> {
     match config.engine.kind {
         EngineType::Memory => Ok(Arc::new(broker::MemoryBroker::new())),
         EngineType::Redis => {
@@ -218,7 +224,9 @@ async fn engine(config: &Config, node_id: &str) -> anyhow::Result<Arc<dyn broker
             for advice in redis.advise().await {
                 tracing::warn!(advice, "Redis settings");
             }
-            Ok(Arc::new(redis))
+            let redis = Arc::new(redis);
+            registry.register_collector(Box::new(BrokerMetrics(Arc::clone(&redis))));
+            Ok(redis)
         }
     }
 }
