@@ -4,6 +4,7 @@
 #   docker build --target chat-service -t fanfare/chat-service .
 #   docker build --target notify-service -t fanfare/notify-service .
 #   docker build --target fanfare -t fanfare/fanfare .        (all three in one process)
+#   docker run --rm -p 127.0.0.1:8000:8000 fanfare/fanfare    and http://localhost:8000 in two tabs
 #
 # PROFILE=dev compiles in half the time, for checks of the images themselves; its binaries are slow.
 
@@ -78,7 +79,9 @@ RUN install -d -o 65532 -g 65532 /var/lib/fanfare
 USER 65532:65532
 COPY --from=web /src/web/dist/ /usr/share/fanfare/web/
 COPY --from=build /out/fanfare /usr/local/bin/fanfare
-ENV FANFARE_WEB_DIR=/usr/share/fanfare/web
+# In development mode it listens to its own machine only, which in here nobody reaches: what `docker run -p`
+# publishes decides. `-p 127.0.0.1:8000:8000` is for development.
+ENV FANFARE_WEB_DIR=/usr/share/fanfare/web FANFARE_HTTP_SERVER_ADDRESS=0.0.0.0
 WORKDIR /var/lib/fanfare
 VOLUME /var/lib/fanfare
 EXPOSE 8000
