@@ -43,7 +43,7 @@ shell() {
 mapfile -t scripts < <(git ls-files --cached --others --exclude-standard -- '*.sh' .ci/run)
 
 check "fmt" cargo fmt --all --check
-check "clippy" cargo clippy --workspace --all-targets --locked -- -D warnings
+check "clippy" cargo clippy --workspace --all-targets --keep-going --locked -- -D warnings
 check "doc" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 check "deny" deny
 check "shell" shell "${scripts[@]}"
