@@ -1,12 +1,10 @@
 //! The `notify-service` binary: reads its configuration, builds, serves, drains.
 
-use std::io::{Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use broker::{Broker, MemoryBroker, RedisBroker};
 use clap::{Parser, Subcommand};
 use notify_service::config::EngineType;
@@ -51,7 +49,7 @@ enum Command {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if let Some(Command::Healthcheck { url }) = &arguments.command {
-        return report(healthcheck(url));
+        return report(runtime::probe::healthcheck(url).map_err(Into::into));
     }
     let config: Config = match load(arguments.flags.sources()) {
         Ok(config) => config,
@@ -155,30 +153,6 @@ fn broker(config: &Config) -> anyhow::Result<Arc<dyn Broker>> {
 async fn bind(address: std::net::SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
     let listener = TcpListener::bind(address).await;
     listener.with_context(|| format!("{key}: cannot listen on {address}"))
-}
-
-/// Asks a probe without a client library: images have no curl.
-fn healthcheck(url: &str) -> anyhow::Result<()> {
-    const TIMEOUT: Duration = Duration::from_secs(3);
-    let rest = url
-        .strip_prefix("http://")
-        .context("the address must begin with http://")?;
-    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let address = authority
-        .to_socket_addrs()?
-        .next()
-        .context("the name does not resolve")?;
-    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
-    write!(stream, "GET /{path} HTTP/1.0\r\nHost: {authority}\r\n\r\n")?;
-    let mut head = [0; 12];
-    stream.read_exact(&mut head)?;
-    ensure!(
-        head.ends_with(b" 200"),
-        "{}",
-        String::from_utf8_lossy(&head)
-    );
-    Ok(())
 }
 
 fn report(result: anyhow::Result<()>) -> ExitCode {
