@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::routing::get;
-use tower_http::services::{ServeDir, ServeFile};
+use tower_http::services::ServeDir;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::config::Config;
@@ -21,13 +21,12 @@ pub(super) fn serve(router: Router, config: &Config) -> Router {
     if folder.as_os_str().is_empty() || !folder.join("index.html").is_file() {
         return router.route("/", get(|| async { WITHOUT_PAGE }));
     }
-    let index = ServeFile::new(folder.join("index.html"));
     let headers = [
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
     ];
-    let mut page = Router::new().fallback_service(ServeDir::new(folder).fallback(index));
+    let mut page = Router::new().fallback_service(ServeDir::new(folder));
     for (name, value) in headers {
         page = page.layer(layer(name, value));
     }

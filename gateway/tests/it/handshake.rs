@@ -122,6 +122,18 @@ async fn what_is_no_handshake_is_refused() {
 }
 
 #[tokio::test]
+async fn the_page_is_served_and_nothing_in_its_place() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("index.html"), "<title>page</title>").expect("a page");
+    let gateway = TestGateway::start(|config| config.web.dir = folder.path().to_owned()).await;
+    let http = gateway.http();
+    assert_eq!(http.get("/").send().await.status, 200);
+    assert_eq!(http.get("/nothing/here").send().await.status, 404);
+    assert_eq!(http.get("/../../etc/passwd").send().await.status, 404);
+    gateway.end(()).await;
+}
+
+#[tokio::test]
 async fn a_full_node_refuses_before_the_handshake() {
     let gateway = TestGateway::start(|config| {
         config.client.connection_limit = 2;
