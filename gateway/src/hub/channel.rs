@@ -57,6 +57,8 @@ struct State {
     offset: Option<u64>,
     /// What arrived since a repair began.
     repairing: Option<Vec<Arrived>>,
+    /// The broker did not know the channel when positions were last compared.
+    unknown: bool,
     /// Subscriptions that hold the channel; at 0 it may be removed.
     members: usize,
     subscribed: bool,
@@ -272,6 +274,12 @@ impl Channel {
     /// that every positioned listener has. `None`: nobody relies on a position.
     pub(crate) fn baseline(&self) -> Option<Position> {
         self.state.lock().baseline()
+    }
+
+    /// Notes whether the broker knows the channel, and returns whether it did not
+    /// the last time.
+    pub(crate) fn note_unknown(&self, unknown: bool) -> bool {
+        std::mem::replace(&mut self.state.lock().unknown, unknown)
     }
 
     /// Begins a repair, unless one is under way.

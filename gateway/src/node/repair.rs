@@ -89,11 +89,20 @@ pub(super) async fn compare(node: Arc<Node>, channels: Vec<Arc<str>>) {
             .iter()
             .filter_map(|name| node.hub.channel(name))
             .collect();
-        compare_batch(&node, &channels).await;
+        compare_batch(&node, &channels, Doubt::Loss).await;
     }
 }
 
-async fn compare_batch(node: &Arc<Node>, channels: &[Arc<Channel>]) {
+/// Why positions are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doubt {
+    /// It is time to.
+    None,
+    /// The link to the broker was lost.
+    Loss,
+}
+
+async fn compare_batch(node: &Arc<Node>, channels: &[Arc<Channel>], doubt: Doubt) {
     let positioned: Vec<_> = channels
         .iter()
         .filter_map(|channel| channel.baseline().map(|baseline| (channel, baseline)))
@@ -120,11 +129,17 @@ async fn compare_batch(node: &Arc<Node>, channels: &[Arc<Channel>]) {
     };
     for ((channel, baseline), top) in positioned.into_iter().zip(tops) {
         // A broker that knows nothing of the channel has lost its history: then
-        // the service of an anchored channel is asked, and others get a new epoch.
-        if top.as_ref() != Some(&baseline) {
-            let delivered = channel.begin_repair();
-            node.after(channel, delivered);
+        // the service of an anchored channel is asked, once, as whatever is
+        // published from then on makes the broker know it again; channels of
+        // others get a new epoch.
+        let known = top.is_some();
+        let was_asked = channel.note_unknown(!known);
+        let is_the_same = top.as_ref() == Some(&baseline);
+        if is_the_same || (!known && was_asked && doubt == Doubt::None) {
+            continue;
         }
+        let delivered = channel.begin_repair();
+        node.after(channel, delivered);
     }
 }
 
@@ -142,7 +157,7 @@ pub(super) async fn check_positions(node: Arc<Node>) {
             () = node.stopped.cancelled() => return,
         }
         for batch in node.hub.channels().chunks(BATCH) {
-            compare_batch(&node, batch).await;
+            compare_batch(&node, batch, Doubt::None).await;
         }
     }
 }
