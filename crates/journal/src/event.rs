@@ -49,6 +49,8 @@ pub struct Event {
     pub ends_user: Option<Arc<str>>,
     /// Unix time in milliseconds at which it was appended.
     pub time_ms: i64,
+    /// The trace that it was appended in; not stored, so absent when it is read.
+    pub traceparent: Option<Box<str>>,
 }
 
 /// Where a log stands.
@@ -103,12 +105,14 @@ impl Appended {
         events: &[NewEvent],
     ) -> Self {
         let first = top.saturating_sub(events.len() as u64) + 1;
+        let traceparent: Option<Box<str>> = runtime::trace::current_traceparent().map(Into::into);
         let events = (first..).zip(events).map(|(offset, event)| Event {
             offset,
             data: event.data.clone(),
             tags: event.tags.clone(),
             ends_user: event.ends_user.as_deref().map(Arc::from),
             time_ms,
+            traceparent: traceparent.clone(),
         });
         Self {
             channel: channel.into(),

@@ -33,6 +33,7 @@ fn event((offset, data, tags, ends_user, time_ms): EventRow) -> Result<Event> {
         tags,
         ends_user: ends_user.map(Arc::from),
         time_ms,
+        traceparent: None,
     })
 }
 

@@ -165,6 +165,7 @@ async fn publish(
         tags: event.tags.clone(),
         ends_user: event.ends_user.clone(),
         history: Some(shared.config.history),
+        traceparent: event.traceparent.clone(),
         ..PublishRequest::default()
     };
     let published = shared
