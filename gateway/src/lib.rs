@@ -96,6 +96,7 @@ impl Gateway {
             Some(broker) => broker,
             None => engine(&config, &id, &mut registry).await?,
         };
+        warn_of_options_without_effect(&config);
         let verifiers = verifiers(&config)?;
         let namespaces = Namespaces::new(&config).context("channel_regex")?;
         let services = self::services(&config, services, &metrics)?;
@@ -208,6 +209,19 @@ impl Gateway {
             metrics.channels.get(),
             metrics.subscriptions.get(),
         )
+    }
+}
+
+fn warn_of_options_without_effect(config: &Config) {
+    let channel = &config.channel;
+    let named = channel
+        .namespaces
+        .iter()
+        .map(|one| (&*one.name, &one.options));
+    for (namespace, options) in named.chain([("", &channel.without_namespace)]) {
+        for option in options.without_effect() {
+            tracing::warn!(namespace, option, "this option has no effect yet");
+        }
     }
 }
 

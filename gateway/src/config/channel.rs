@@ -98,6 +98,12 @@ pub struct ChannelOptions {
     pub channel_regex: String,
     /// What publications must be.
     pub publication_data_format: PublicationDataFormat,
+    /// Has no effect yet: a subscription that asks for a filter is refused.
+    pub allow_tags_filter: bool,
+    /// Has no effect yet: deltas are not granted, and clients do without.
+    pub allowed_delta_types: Vec<String>,
+    /// Has no effect yet: see `allowed_delta_types`.
+    pub delta_publish: bool,
     /// What subscriptions to it are.
     pub subscription_type: SubscriptionType,
     /// Ours. The service (`services[].name`) that decides who may subscribe, and
@@ -162,4 +168,21 @@ pub enum OverflowPolicy {
     Disconnect,
     /// The publication is not sent to that client.
     Drop,
+}
+
+impl ChannelOptions {
+    /// The options that are set and have no effect yet. They only add to what a
+    /// subscription can do, so a configuration made for them works without.
+    #[must_use]
+    pub fn without_effect(&self) -> Vec<&'static str> {
+        let set = [
+            ("allow_tags_filter", self.allow_tags_filter),
+            ("allowed_delta_types", !self.allowed_delta_types.is_empty()),
+            ("delta_publish", self.delta_publish),
+        ];
+        set.into_iter()
+            .filter(|(_, set)| *set)
+            .map(|(name, _)| name)
+            .collect()
+    }
 }

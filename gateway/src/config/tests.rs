@@ -70,8 +70,8 @@ fn a_centrifugo_configuration_is_understood() {
         history_ttl = "300s"
         force_recovery = true
         force_recovery_mode = "cache"
-        allow_tags_filter = false
-        allowed_delta_types = []
+        allow_tags_filter = true
+        allowed_delta_types = ["fossil"]
         [engine]
         type = "redis"
         [engine.redis]
@@ -100,15 +100,15 @@ fn what_has_no_feature_yet_is_refused_by_name() {
         enabled = true
         [[channel.namespaces]]
         name = "dash"
-        delta_publish = true
+        keep_latest_publication = true
         subscribe_proxy_name = "app"
         [channel.without_namespace]
-        allow_tags_filter = true
+        auto_cache_recover = true
         "#,
         &[
-            "channel.namespaces[0].delta_publish: not supported yet",
+            "channel.namespaces[0].keep_latest_publication: not supported yet",
             "channel.namespaces[0].subscribe_proxy_name: not supported yet",
-            "channel.without_namespace.allow_tags_filter: not supported yet",
+            "channel.without_namespace.auto_cache_recover: not supported yet",
             "client.proxy: not supported yet",
         ],
     );

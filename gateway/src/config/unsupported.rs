@@ -68,10 +68,7 @@ pub(super) const KEYS: &[&str] = keys!(
         "webtransport",
     ],
     [
-        "allow_tags_filter",
-        "allowed_delta_types",
         "auto_cache_recover",
-        "delta_publish",
         "keep_latest_publication",
         "map",
         "map_clients_presence_channel_prefix",
