@@ -161,6 +161,12 @@ impl Namespace {
             && (!user.is_empty() || options.allow_presence_for_anonymous)
     }
 
+    /// Whether a user-limited channel's name lets a user in. Nobody anonymous is
+    /// on a list.
+    pub(crate) fn admits(&self, name: &ChannelName<'_>, user: &str) -> bool {
+        self.options.allow_user_limited_channels && name.allows_user(user)
+    }
+
     /// Whether a client may subscribe without asking anybody.
     pub(crate) fn may_subscribe(&self, user: &str) -> bool {
         let options = &self.options;

@@ -103,8 +103,6 @@ pub(crate) struct Session {
     stage: Stage,
     /// The hub knows the connection.
     registered: bool,
-    /// The client refreshes its token itself.
-    client_refresh: bool,
     user: Arc<str>,
     conn_info: Bytes,
     /// Unix seconds; 0: never.
@@ -129,7 +127,6 @@ impl Session {
             connection,
             stage: Stage::New,
             registered: false,
-            client_refresh: false,
             user: "".into(),
             conn_info: Bytes::new(),
             expire_at: 0,
@@ -393,14 +390,17 @@ fn seconds(duration: std::time::Duration) -> i64 {
 /// Longest life that a client is told (365 days).
 const MAX_TTL: i64 = 365 * 24 * 3600;
 
-/// What is left until `expire_at`, for a client.
+/// What is left until `expire_at`, for a client; `None`: it never ends (0).
 ///
 /// # Errors
 /// Error 110: nothing is left.
-fn ttl(expire_at: i64) -> Result<u32, ErrorCode> {
+fn time_left(expire_at: i64) -> Result<Option<u32>, ErrorCode> {
+    if expire_at == 0 {
+        return Ok(None);
+    }
     let left = expire_at - unix_seconds();
     if left <= 0 {
         return Err(ErrorCode::EXPIRED);
     }
-    Ok(u32::try_from(left.min(MAX_TTL)).unwrap_or(u32::MAX))
+    Ok(Some(u32::try_from(left.min(MAX_TTL)).unwrap_or(u32::MAX)))
 }

@@ -216,8 +216,7 @@ impl Channel {
         if publication.offset > 0 {
             match state.next(epoch, publication.offset) {
                 Next::Expected => {
-                    state.epoch = Some(Arc::clone(epoch));
-                    state.offset = Some(publication.offset);
+                    state.advance(epoch, publication.offset);
                 }
                 Next::Seen => return Delivered::Done,
                 Next::Hole => {
@@ -303,8 +302,7 @@ impl Channel {
                 match state.next(&epoch, publication.offset) {
                     Next::Seen => continue,
                     Next::Expected | Next::Hole => {
-                        state.epoch = Some(Arc::clone(&epoch));
-                        state.offset = Some(publication.offset);
+                        state.advance(&epoch, publication.offset);
                     }
                 }
                 self.deliver(&mut state, &epoch, &publication);
@@ -325,8 +323,7 @@ impl Channel {
                 match state.next(&epoch, publication.offset) {
                     Next::Seen => continue,
                     Next::Expected => {
-                        state.epoch = Some(Arc::clone(&epoch));
-                        state.offset = Some(publication.offset);
+                        state.advance(&epoch, publication.offset);
                     }
                     Next::Hole => {
                         let mut rest = vec![(epoch, publication)];
@@ -350,6 +347,11 @@ enum Next {
 }
 
 impl State {
+    fn advance(&mut self, epoch: &Arc<str>, offset: u64) {
+        self.epoch = Some(Arc::clone(epoch));
+        self.offset = Some(offset);
+    }
+
     fn next(&self, epoch: &Arc<str>, offset: u64) -> Next {
         match (&self.epoch, self.offset) {
             (Some(known), _) if known != epoch => {

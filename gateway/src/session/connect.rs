@@ -9,7 +9,7 @@ use wire::{ConnectRequest, ConnectResult, Disconnect, ErrorCode, ReplyBody, Subs
 
 use super::subscribe::{Entered, Grant};
 use super::subscription::Origin;
-use super::{Failure, Session, Stage, ttl};
+use super::{Failure, Session, Stage, time_left};
 use crate::channel_name::{ChannelName, personal_channel};
 use crate::clock::{unix_millis, unix_seconds};
 use crate::namespaces::Namespace;
@@ -33,14 +33,11 @@ impl Session {
         let claims = self.authenticate(&request).await?;
         let node = Arc::clone(&self.node);
         let config = &node.config.client;
-        let expires = match claims.expire_at {
-            None => None,
-            Some(expire_at) => Some(ttl(expire_at)?),
-        };
+        let expire_at = claims.expire_at.unwrap_or(0);
+        let left = time_left(expire_at)?;
         self.user = claims.user.as_str().into();
         self.conn_info = claims.info.clone().unwrap_or_default();
-        self.expire_at = claims.expire_at.unwrap_or(0);
-        self.client_refresh = expires.is_some();
+        self.expire_at = expire_at;
         let channels = self.server_side_channels(claims.subs, &request)?;
         if channels.len() > config.channel_limit {
             return Err(Disconnect::CHANNEL_LIMIT.into());
@@ -51,18 +48,18 @@ impl Session {
         let mut subs = BTreeMap::new();
         for (channel, server_side) in channels {
             let recover = request.subs.remove(&channel).unwrap_or_default();
-            let one = self
+            let mut one = self
                 .enter_server_side(&channel, server_side, recover)
                 .await?;
-            subs.insert(channel, one.result.clone());
+            subs.insert(channel, std::mem::take(&mut one.result));
             entered.push(one);
         }
         let ping = self.connection.ping_policy();
         let result = ConnectResult {
             client: self.connection.id().to_string(),
             version: VERSION.to_owned(),
-            expires: expires.is_some(),
-            ttl: expires.unwrap_or(0),
+            expires: left.is_some(),
+            ttl: left.unwrap_or(0),
             subs,
             ping: ping.filter(|ping| !ping.native).map_or(0, |ping| {
                 u32::try_from(ping.interval / 1000)
@@ -183,10 +180,7 @@ impl Session {
                 Err(ErrorCode::UNKNOWN_CHANNEL) => return Err(Disconnect::BAD_REQUEST.into()),
                 Err(_) => continue,
             };
-            let by_name = name.is_user_limited()
-                && namespace.options.allow_user_limited_channels
-                && !self.user.is_empty()
-                && name.allows_user(&self.user);
+            let by_name = namespace.admits(&name, &self.user);
             let by_options = !name.is_user_limited()
                 && namespace.service.is_none()
                 && namespace.may_subscribe(&self.user);

@@ -9,7 +9,7 @@ use wire::{
 };
 
 use super::subscription::Origin;
-use super::{Answer, Session, ttl};
+use super::{Answer, Session, time_left};
 use crate::clock::unix_seconds;
 
 impl Session {
@@ -47,14 +47,10 @@ impl Session {
             return Err(Disconnect::INSUFFICIENT_STATE.into());
         }
         self.expire_at = claims.expire_at.unwrap_or(0);
-        self.client_refresh = self.expire_at != 0;
         if let Some(info) = claims.info {
             self.conn_info = info;
         }
-        let left = match self.expire_at {
-            0 => None,
-            expire_at => Some(ttl(expire_at)?),
-        };
+        let left = time_left(self.expire_at)?;
         self.plan_tick();
         Ok(ReplyBody::Refresh(RefreshResult {
             client: self.connection.id().to_string(),
@@ -76,30 +72,14 @@ impl Session {
         if request.r#type != 0 || request.token.is_empty() {
             return Err(ErrorCode::BAD_REQUEST.into());
         }
-        let node = Arc::clone(&self.node);
-        let verifier = node.verifiers.subscription();
-        let claims = verifier
-            .verify_subscription(&request.token, unix_seconds())
-            .await;
-        let claims = claims.map_err(|error| match error {
-            auth::TokenError::Expired => super::Failure::from(ErrorCode::TOKEN_EXPIRED),
-            auth::TokenError::Invalid(reason) => {
-                tracing::debug!(session.id = %self.connection.id(), %reason, "subscription token");
-                Disconnect::INVALID_TOKEN.into()
-            }
-            auth::TokenError::Unavailable(_) => ErrorCode::INTERNAL.into(),
-        })?;
-        if !claims.is_for(channel, &self.user, &self.connection.id().to_string()) {
-            return Err(Disconnect::INVALID_TOKEN.into());
-        }
+        let invalid = Disconnect::INVALID_TOKEN.into();
+        let claims = self
+            .verify_subscription(channel, &request.token, invalid)
+            .await?;
         let expire_at = claims.expire_at.unwrap_or(0);
-        let left = match expire_at {
-            0 => None,
-            expire_at => Some(ttl(expire_at)?),
-        };
+        let left = time_left(expire_at)?;
         if let Some(subscription) = self.subscriptions.get_mut(channel) {
             subscription.expire_at = expire_at;
-            subscription.client_refresh = expire_at != 0;
             let info: Bytes = claims.info.unwrap_or_default();
             subscription.chan_info = (!info.is_empty()).then(|| Box::new(info));
         }

@@ -8,7 +8,7 @@ use wire::{Disconnect, PushBody, RefreshPush, SubscribePush, SubscribeRequest};
 
 use super::subscribe::Grant;
 use super::subscription::Origin;
-use super::{Session, ttl};
+use super::{Session, time_left};
 
 /// A subscription that the server API makes.
 #[derive(Clone, Debug, Default)]
@@ -108,12 +108,8 @@ impl Session {
             self.disconnect(Disconnect::CONNECTION_EXPIRED);
             return;
         }
-        let left = match refresh.expire_at {
-            0 => None,
-            expire_at => match ttl(expire_at) {
-                Ok(left) => Some(left),
-                Err(_) => return self.disconnect(Disconnect::CONNECTION_EXPIRED),
-            },
+        let Ok(left) = time_left(refresh.expire_at) else {
+            return self.disconnect(Disconnect::CONNECTION_EXPIRED);
         };
         self.expire_at = refresh.expire_at;
         if let Some(info) = refresh.info {

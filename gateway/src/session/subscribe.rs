@@ -15,7 +15,7 @@ use wire::{
 };
 
 use super::subscription::{Origin, Subscription};
-use super::{Answer, Failure, Session, ttl};
+use super::{Answer, Failure, Session, time_left};
 use crate::channel_name::ChannelName;
 use crate::clock::unix_seconds;
 use crate::config::RecoveryMode;
@@ -71,14 +71,14 @@ impl Session {
         request: SubscribeRequest,
     ) -> Result<(), Failure> {
         let (namespace, grant) = self.check_subscribe(&request).await?;
-        let entered = self.enter(&request, &namespace, grant).await?;
+        let mut entered = self.enter(&request, &namespace, grant).await?;
         let unrecovered = entered.result.was_recovering && !entered.result.recovered;
         if unrecovered && request.flag & SubscribeRequest::REJECT_UNRECOVERED != 0 {
             self.end_subscription(&request.channel, None).await;
             return Err(ErrorCode::UNRECOVERABLE_POSITION.into());
         }
-        let Entered { result, .. } = &entered;
-        self.reply(id, ReplyBody::Subscribe(result.clone()));
+        let result = std::mem::take(&mut entered.result);
+        self.reply(id, ReplyBody::Subscribe(result));
         self.go_live(entered).await;
         self.plan_tick();
         Ok(())
@@ -142,10 +142,7 @@ impl Session {
             return denied;
         }
         if name.is_user_limited() {
-            let allowed = namespace.options.allow_user_limited_channels
-                && !self.user.is_empty()
-                && name.allows_user(&self.user);
-            return if allowed || node.config.client.insecure {
+            return if namespace.admits(name, &self.user) || node.config.client.insecure {
                 Ok(Grant::default())
             } else {
                 denied
@@ -172,25 +169,10 @@ impl Session {
     }
 
     async fn authorize_by_token(&self, request: &SubscribeRequest) -> Result<Grant, Failure> {
-        let verifier = self.node.verifiers.subscription();
-        let claims = verifier
-            .verify_subscription(&request.token, unix_seconds())
-            .await;
-        let claims = claims.map_err(|error| match error {
-            auth::TokenError::Expired => Failure::from(ErrorCode::TOKEN_EXPIRED),
-            auth::TokenError::Invalid(reason) => {
-                tracing::debug!(session.id = %self.connection.id(), %reason, "subscription token");
-                ErrorCode::PERMISSION_DENIED.into()
-            }
-            auth::TokenError::Unavailable(_) => ErrorCode::INTERNAL.into(),
-        })?;
-        if !claims.is_for(
-            &request.channel,
-            &self.user,
-            &self.connection.id().to_string(),
-        ) {
-            return Err(Disconnect::INVALID_TOKEN.into());
-        }
+        let denied = ErrorCode::PERMISSION_DENIED.into();
+        let claims = self
+            .verify_subscription(&request.channel, &request.token, denied)
+            .await?;
         Ok(Grant {
             info: claims.info.unwrap_or_default(),
             data: claims.data.unwrap_or_default(),
@@ -199,6 +181,31 @@ impl Session {
             overrides: claims.overrides,
             origin: Origin::Client,
         })
+    }
+
+    /// The claims of a subscription token, if it is this client's for this channel.
+    /// `invalid`: the answer to one that does not verify, which differs by command.
+    pub(super) async fn verify_subscription(
+        &self,
+        channel: &str,
+        token: &str,
+        invalid: Failure,
+    ) -> Result<auth::SubscriptionClaims, Failure> {
+        let verifier = self.node.verifiers.subscription();
+        let verified = verifier.verify_subscription(token, unix_seconds()).await;
+        let claims = verified.map_err(|error| match error {
+            auth::TokenError::Expired => ErrorCode::TOKEN_EXPIRED.into(),
+            auth::TokenError::Invalid(reason) => {
+                tracing::debug!(session.id = %self.connection.id(), %reason, "subscription token");
+                invalid
+            }
+            auth::TokenError::Unavailable(_) => ErrorCode::INTERNAL.into(),
+        })?;
+        if claims.is_for(channel, &self.user, &self.connection.id().to_string()) {
+            Ok(claims)
+        } else {
+            Err(Disconnect::INVALID_TOKEN.into())
+        }
     }
 
     fn features(
@@ -244,10 +251,7 @@ impl Session {
     ) -> Result<Entered, Failure> {
         let node = Arc::clone(&self.node);
         let features = self.features(request, namespace, &grant);
-        let expires = match grant.expire_at {
-            0 => None,
-            expire_at => Some(ttl(expire_at)?),
-        };
+        let left = time_left(grant.expire_at)?;
         let channel = node
             .enter(&request.channel, namespace)
             .await
@@ -264,16 +268,15 @@ impl Session {
             expire_at: grant.expire_at,
             chan_info,
             origin: grant.origin,
-            client_refresh: grant.client_refresh,
             presence: features.presence,
             // Nobody leaves who has not joined: see `go_live`.
             announced: false,
         });
         node.metrics.subscriptions.inc();
         let mut result = SubscribeResult {
-            expires: expires.is_some() && grant.client_refresh,
+            expires: left.is_some() && grant.client_refresh,
             ttl: if grant.client_refresh {
-                expires.unwrap_or(0)
+                left.unwrap_or(0)
             } else {
                 0
             },

@@ -36,8 +36,6 @@ pub(super) struct Subscription {
     /// Shown to others in this channel.
     pub(super) chan_info: Option<Box<Bytes>>,
     pub(super) origin: Origin,
-    /// The client refreshes its token itself.
-    pub(super) client_refresh: bool,
     /// Presence is kept.
     pub(super) presence: bool,
     /// Others are told of its beginning and end.
