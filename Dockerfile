@@ -30,6 +30,7 @@ COPY chat-service/ chat-service/
 COPY notify-service/ notify-service/
 COPY gateway/ gateway/
 COPY fanfare/ fanfare/
+COPY bench/ bench/
 COPY e2e/ e2e/
 RUN --mount=type=cache,id=fanfare-cargo-registry,target=/usr/local/cargo/registry \
     --mount=type=cache,id=fanfare-target,target=/src/target,sharing=locked \

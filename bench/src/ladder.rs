@@ -1,0 +1,1 @@
+//! The ladder: every scenario against every server, in interleaved rounds.

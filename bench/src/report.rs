@@ -1,0 +1,1 @@
+//! The report: tables, plots and documentation out of the ladder's results.

@@ -1,0 +1,1 @@
+//! Servers under test, each started as a fresh child process.

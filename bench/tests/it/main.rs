@@ -1,0 +1,1 @@
+//! The binary against servers that are known.
