@@ -22,7 +22,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::server::Server;
 
-/// Upgrades WebSockets and writes one prepared frame to each in a loop.
+/// Upgrades sockets and writes one prepared frame to each in a loop.
 #[derive(Debug, Parser)]
 struct Options {
     /// Port on 127.0.0.1.

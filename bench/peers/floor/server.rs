@@ -8,8 +8,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
-use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::Timespec;
+use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::fd::OwnedFd;
 use rustix::io::{Errno, read};
 use rustix::net::{SocketFlags, accept_with, listen, sockopt};
@@ -61,7 +61,12 @@ impl Server {
         // Again, with the longest queue that the system allows.
         listen(&listener, i32::MAX)?;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        epoll::add(&epoll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
+        epoll::add(
+            &epoll,
+            &listener,
+            EventData::new_u64(LISTENER),
+            EventFlags::IN,
+        )?;
         let heartbeat = heartbeat.map(|interval| Heartbeat {
             interval,
             frame: websocket::frame(websocket::TEXT, b"{}").into(),

@@ -49,7 +49,8 @@ mod tests {
 
     #[test]
     fn a_request_is_answered_with_the_key_of_the_standard() {
-        let request = b"GET / HTTP/1.1\r\nHost: a\r\nSEC-websocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\nmore";
+        let request =
+            b"GET / HTTP/1.1\r\nHost: a\r\nSEC-websocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\nmore";
         for cut in 0..request.len() - 4 {
             assert_eq!(parse(&request[..cut]), Request::Incomplete);
         }
@@ -62,7 +63,10 @@ mod tests {
 
     #[test]
     fn another_request_is_refused() {
-        assert_eq!(parse(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"), Request::Refused);
+        assert_eq!(
+            parse(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+            Request::Refused
+        );
         assert_eq!(parse(&[b'a'; LONGEST]), Request::Refused);
     }
 }

@@ -51,7 +51,7 @@ pub(crate) fn parse(buffer: &mut [u8]) -> Result<Option<Frame<'_>>, Refused> {
             *byte ^= mask;
         }
     }
-    for (byte, mask) in chunks.into_remainder().iter_mut().zip(mask) {
+    for (byte, mask) in chunks.into_remainder().iter_mut().zip(wide.to_ne_bytes()) {
         *byte ^= mask;
     }
     Ok(Some(Frame {

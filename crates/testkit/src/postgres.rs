@@ -70,7 +70,17 @@ pub struct PostgresServer {
     /// A shell that waits for the end of its standard input, which is ours, and then
     /// kills the server and removes its files.
     watchdog: Child,
+    durability: Durability,
     n_databases: AtomicU32,
+}
+
+/// What a commit waits for.
+#[derive(Clone, Copy, Debug)]
+enum Durability {
+    /// The page cache, which outlives a crash of the process: all that tests crash.
+    Process,
+    /// The disk, as by default.
+    Machine,
 }
 
 impl PostgresServer {
@@ -79,7 +89,20 @@ impl PostgresServer {
     /// # Panics
     /// If PostgreSQL is not installed or does not start; the message helps.
     pub async fn start() -> Self {
-        blocking(Self::start_blocking)
+        Self::start_with(Durability::Process).await
+    }
+
+    /// Starts a server whose commits wait for the disk, as a real one's do: for
+    /// measuring.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub async fn durable() -> Self {
+        Self::start_with(Durability::Machine).await
+    }
+
+    async fn start_with(durability: Durability) -> Self {
+        blocking(move || Self::start_blocking(durability))
             .await
             .expect("a PostgreSQL server")
     }
@@ -126,8 +149,8 @@ impl PostgresServer {
     /// If it does not start.
     pub async fn restart(&mut self) {
         self.stop();
-        let (psql, dir) = (self.psql.clone(), self.dir.clone());
-        let process = blocking(move || spawn(&psql, &dir)).await;
+        let (psql, dir, durability) = (self.psql.clone(), self.dir.clone(), self.durability);
+        let process = blocking(move || spawn(&psql, &dir, durability)).await;
         self.process = Some(process.expect("PostgreSQL starts again"));
     }
 
@@ -143,7 +166,7 @@ impl PostgresServer {
         signal("-CONT", &family(process.id()));
     }
 
-    fn start_blocking() -> Result<Self> {
+    fn start_blocking(durability: Durability) -> Result<Self> {
         let bin = bin_dir()?;
         let dir = tempfile::Builder::new()
             .prefix("fanfare-pg-")
@@ -179,13 +202,14 @@ impl PostgresServer {
                 bin: bin.clone(),
                 port: TcpListener::bind("127.0.0.1:0")?.local_addr()?.port(),
             };
-            match spawn(&psql, &dir) {
+            match spawn(&psql, &dir, durability) {
                 Ok(process) => {
                     return Ok(Self {
                         psql,
                         dir,
                         process: Some(process),
                         watchdog,
+                        durability,
                         n_databases: AtomicU32::new(0),
                     });
                 }
@@ -246,18 +270,27 @@ impl Psql {
     }
 }
 
-fn spawn(psql: &Psql, dir: &Path) -> Result<Child> {
+fn spawn(psql: &Psql, dir: &Path, durability: Durability) -> Result<Child> {
     let log = fs::File::create(dir.join("log"))?;
+    let settings: &[&str] = match durability {
+        Durability::Process => &[
+            "-c",
+            "fsync=off",
+            "-c",
+            "full_page_writes=off",
+            "-c",
+            "shared_buffers=32MB",
+        ],
+        Durability::Machine => &[],
+    };
     let mut process = unprivileged(&psql.bin.join("postgres"))
         .arg("-D")
         .arg(dir.join("data"))
         .arg("-k")
         .arg(dir)
         .args(["-h", "127.0.0.1", "-p", &psql.port.to_string()])
-        // The page cache outlives a crash of the process, which is all we crash.
-        .args(["-c", "fsync=off", "-c", "full_page_writes=off"])
-        .args(["-c", "max_connections=300"])
-        .args(["-c", "shared_buffers=32MB", "-c", "timezone=UTC"])
+        .args(settings)
+        .args(["-c", "max_connections=300", "-c", "timezone=UTC"])
         .current_dir(dir)
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -71,6 +71,12 @@ impl RedisServer {
         self.port
     }
 
+    /// The number of its process; `None` while it is stopped.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
+    }
+
     /// The server's unix socket.
     pub fn socket(&self) -> PathBuf {
         self.dir.path().join("redis.sock")
