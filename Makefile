@@ -1,6 +1,6 @@
 # `make help` lists what there is. Each target is one script, which runs as well without make.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint compose-smoke validate-manifests ci
+.PHONY: help run test lint bench bench-quick compose-smoke validate-manifests ci
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,6 +14,12 @@ test: ## install what the tests need (Debian, Ubuntu), then run every test
 
 lint: ## formatting, lints, documentation, licences, scripts
 	@scripts/lint.sh
+
+bench: ## measure us beside others in all scenarios, for about two hours, and write docs/performance.md
+	@scripts/bench.sh --document docs/performance.md
+
+bench-quick: ## the same for two minutes after building, to see whether something became slower
+	@scripts/bench.sh --quick
 
 compose-smoke: ## bring docker-compose.yml up for real and chat through two gateways
 	@deploy/smoke.sh

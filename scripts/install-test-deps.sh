@@ -7,15 +7,6 @@ cd "$(dirname "$0")/.."
 . scripts/lib.sh
 
 missing=()
-want() { # want PACKAGE COMMAND…: the package, unless one of the commands is there
-  local package=$1 command
-  shift
-  for command; do
-    if command -v "$command" >/dev/null; then return; fi
-  done
-  missing+=("$package")
-}
-
 have_postgres() { compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null; }
 
 want redis-server redis-server
@@ -31,23 +22,7 @@ if ! find_chromium >/dev/null && ! grep -qs '^ID=ubuntu' /etc/os-release; then
 fi
 
 if ((${#missing[@]})); then
-  command -v apt-get >/dev/null || die "please install these yourself, this script knows only apt-get: ${missing[*]}"
-  as_root=()
-  if [[ $(id -u) != 0 ]]; then
-    command -v sudo >/dev/null || die "needs root or sudo to install: ${missing[*]}"
-    as_root=(sudo -n)
-    sudo -n true 2>/dev/null || as_root=(sudo)
-  fi
-  say "installing ${missing[*]}"
-  # Debian starts a server as soon as it is installed. The tests start their own, on free ports.
-  policy=/usr/sbin/policy-rc.d
-  if [[ ! -e $policy ]]; then
-    printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
-    "${as_root[@]}" chmod +x "$policy"
-    trap '"${as_root[@]}" rm -f "$policy"' EXIT
-  fi
-  "${as_root[@]}" apt-get -qq update
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${missing[@]}" >/dev/null
+  install_packages "${missing[@]}"
 fi
 
 have_postgres || die "PostgreSQL is still missing"

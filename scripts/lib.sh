@@ -31,6 +31,38 @@ npm_ci() {
   fi
 }
 
+# want PACKAGE COMMAND…: adds the package to the array `missing`, unless one of the commands is there.
+want() {
+  local package=$1 command
+  shift
+  for command; do
+    if command -v "$command" >/dev/null; then return; fi
+  done
+  missing+=("$package")
+}
+
+# Installs Debian's packages, asks nothing and starts nothing. Uses sudo where it is not root.
+install_packages() {
+  command -v apt-get >/dev/null || die "please install these yourself, this script knows only apt-get: $*"
+  local as_root=() policy=/usr/sbin/policy-rc.d policy_is_ours=no status=0
+  if [[ $(id -u) != 0 ]]; then
+    command -v sudo >/dev/null || die "needs root or sudo to install: $*"
+    as_root=(sudo -n)
+    sudo -n true 2>/dev/null || as_root=(sudo)
+  fi
+  say "installing $*"
+  # Debian starts a server as soon as it is installed. The scripts start their own, on free ports.
+  if [[ ! -e $policy ]]; then
+    policy_is_ours=yes
+    printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+    "${as_root[@]}" chmod +x "$policy"
+  fi
+  { "${as_root[@]}" apt-get -qq update &&
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@" >/dev/null; } || status=$?
+  if [[ $policy_is_ours = yes ]]; then "${as_root[@]}" rm -f "$policy"; fi
+  return "$status"
+}
+
 target_dir() { printf '%s\n' "${CARGO_TARGET_DIR:-$PWD/target}"; }
 
 python_venv() { printf '%s\n' "$(target_dir)/test-venv"; }

@@ -16,12 +16,22 @@ struct Arguments {
 enum Command {
     /// Runs one scenario against one running server and prints what was measured.
     Run(bench::run::Options),
+    /// Starts servers, runs every scenario against each in turn, and writes the comparison.
+    Ladder(bench::ladder::LadderOptions),
+    /// Writes the comparison again from the results of a ladder.
+    Report(bench::report::ReportOptions),
+    /// One server in one scenario: what the ladder runs.
+    #[command(hide = true)]
+    Trial(bench::ladder::TrialOptions),
 }
 
 #[expect(clippy::print_stderr, reason = "it is a command-line tool")]
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Run(options) => bench::run::run(&options),
+        Command::Ladder(options) => bench::ladder::ladder(&options),
+        Command::Report(options) => bench::report::again(&options),
+        Command::Trial(options) => bench::ladder::trial(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -17,8 +17,10 @@ mod peers;
 mod tools;
 
 pub use self::child::Child;
+pub(crate) use self::fanfare::migrate_chat;
 pub use self::fanfare::{REDIS_PREFIX, TOKEN_SECRET};
 pub use self::tools::Tools;
+pub(crate) use self::tools::find;
 
 /// A server that the ladder knows.
 #[derive(
@@ -182,7 +184,7 @@ pub async fn start(setup: &Setup, tools: &Tools, dir: &Path) -> Result<Running> 
 #[must_use]
 pub fn missing(server: Server, tools: &Tools) -> Option<String> {
     match server {
-        Server::Fanfare => tools.missing_binary("gateway"),
+        Server::Fanfare => tools.missing("gateway"),
         peer => peers::missing(peer, tools),
     }
 }

@@ -28,7 +28,7 @@ struct Options {
     /// Port on 127.0.0.1.
     #[arg(long)]
     port: u16,
-    /// Seconds between two heartbeats, a text `{}`, to each socket. 0: none.
+    /// Seconds between two heartbeats, an empty ping, to each socket. 0: none.
     #[arg(long, default_value_t = 0)]
     heartbeat: u64,
 }

@@ -69,7 +69,7 @@ impl Server {
         )?;
         let heartbeat = heartbeat.map(|interval| Heartbeat {
             interval,
-            frame: websocket::frame(websocket::TEXT, b"{}").into(),
+            frame: websocket::frame(websocket::PING, b"").into(),
             round: Instant::now(),
             next: 0,
         });
@@ -216,7 +216,7 @@ impl Server {
         } else if let Some(channel) = text.strip_prefix(b"sub ") {
             self.listen(key, channel);
         }
-        // Else it is the answer to a heartbeat.
+        // Nothing else is understood.
     }
 
     fn publish(&mut self, channel: &[u8], payload: &[u8]) {

@@ -50,7 +50,7 @@ pub(super) async fn start(setup: &Setup, tools: &Tools, dir: &Path) -> Result<Ru
         Transport::Tcp => None,
         Transport::Tls => {
             let certificate = Certificate::create(dir)?;
-            arguments.extend(["--tls-ca".to_owned(), certificate.certificate.clone()]);
+            arguments.extend(["--ca-file".to_owned(), certificate.certificate.clone()]);
             Some(certificate)
         }
     };
@@ -71,8 +71,7 @@ pub(super) async fn start(setup: &Setup, tools: &Tools, dir: &Path) -> Result<Ru
         let mut program = "gateway";
         if let Some((chat, notify, _)) = &postgres {
             program = "fanfare";
-            config["development"] = json!({ "enabled": false });
-            config["chat"] = json!({ "database": { "url": chat.url(), "migrate": true } });
+            with_chat(&mut config, chat.url());
             config["notify"] = json!({ "database": { "url": notify.url(), "migrate": true } });
         }
         // TLS is spoken on the public port only; health is asked for on another then.
@@ -82,12 +81,13 @@ pub(super) async fn start(setup: &Setup, tools: &Tools, dir: &Path) -> Result<Ru
             config["http_server"]["internal_port"] = json!(probe);
         }
         let name = format!("{program}-{node}");
-        let file = dir.join(format!("{name}.json"));
-        fs::write(&file, config.to_string()).context("writing a configuration")?;
-        let flags = ["--config".to_owned(), file.display().to_string()];
-        let mut child = Child::start(&name, &tools.binary(program), &flags, dir)?;
-        child.wait_for_answer(probe, "/health/ready")?;
-        children.push(child);
+        children.push(start_node(
+            &name,
+            &tools.binary(program),
+            &config,
+            probe,
+            dir,
+        )?);
         let scheme = if certificate.is_some() { "wss" } else { "ws" };
         urls.push(format!("{scheme}://127.0.0.1:{port}/connection/websocket"));
     }
@@ -101,6 +101,36 @@ pub(super) async fn start(setup: &Setup, tools: &Tools, dir: &Path) -> Result<Ru
         _redis: redis,
         _postgres: postgres,
     })
+}
+
+/// Makes chat's tables in a database: `fanfare` does it when it starts.
+pub(crate) fn migrate_chat(tools: &Tools, dir: &Path, url: &str) -> Result<()> {
+    let port = free_port()?;
+    let mut config = gateway_config(&Setup::plain(super::Server::Fanfare), port);
+    with_chat(&mut config, url);
+    start_node(
+        "fanfare-migrate",
+        &tools.binary("fanfare"),
+        &config,
+        port,
+        dir,
+    )?;
+    Ok(())
+}
+
+fn with_chat(config: &mut Value, url: &str) {
+    config["development"] = json!({ "enabled": false });
+    config["chat"] = json!({ "database": { "url": url, "migrate": true } });
+}
+
+/// Starts a process and waits until it is ready to serve.
+fn start_node(name: &str, program: &Path, config: &Value, probe: u16, dir: &Path) -> Result<Child> {
+    let file = dir.join(format!("{name}.json"));
+    fs::write(&file, config.to_string()).context("writing a configuration")?;
+    let flags = ["--config".to_owned(), file.display().to_string()];
+    let mut child = Child::start(name, program, &flags, dir)?;
+    child.wait_for_answer(probe, "/health/ready")?;
+    Ok(child)
 }
 
 fn gateway_config(setup: &Setup, port: u16) -> Value {

@@ -177,7 +177,7 @@ pub(super) fn missing(server: Server, tools: &Tools) -> Option<String> {
         (!folder.is_dir()).then(hint)
     };
     match server {
-        Server::Fanfare | Server::Floor => tools.missing_binary("fanfare-bench-floor"),
+        Server::Fanfare | Server::Floor => tools.missing("fanfare-bench-floor"),
         Server::Nchan => program("nginx", "nginx-light").or_else(|| {
             let hint = "the module is not here (Debian: libnginx-mod-nchan)";
             nchan_module().is_none().then(|| hint.to_owned())

@@ -41,7 +41,8 @@ impl Tools {
         self.binaries.join(name)
     }
 
-    pub(super) fn missing_binary(&self, name: &str) -> Option<String> {
+    /// Why one of our binaries cannot run; `None`: it can.
+    pub(crate) fn missing(&self, name: &str) -> Option<String> {
         let path = self.binary(name);
         (!path.is_file()).then(|| format!("{} is not built", path.display()))
     }
