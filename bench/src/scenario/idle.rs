@@ -1,0 +1,126 @@
+//! Connections that do nothing: what opening them costs, what they hold, what keeping them alive
+//! costs, and what is left when they have gone.
+
+use std::time::Duration;
+
+use super::Setup;
+use crate::clock::{micros, seconds};
+use crate::dialect::{Events, Session};
+use crate::event_loop::{EventLoop, Leave};
+use crate::fleet::{self, TICK, check};
+use crate::outcome::{Found, Generator, count, per, ratio};
+use crate::payload::Marker;
+use crate::process::own_cpu;
+
+/// What is done.
+#[derive(Clone, Copy, Debug)]
+pub struct Idle {
+    /// How many.
+    pub connections: usize,
+    /// Whether all subscribe to the same channel; else each to its own.
+    pub same_channel: bool,
+    /// How long they do nothing before it is measured what that costs.
+    pub settle: Duration,
+    /// How long that is measured.
+    pub quiet: Duration,
+    /// How long after they have left it is measured what is left.
+    pub left: Duration,
+}
+
+/// Runs it.
+///
+/// # Errors
+///
+/// When a connection fails or is closed, or the server's processes cannot be read.
+pub fn run(setup: &mut Setup, idle: Idle) -> anyhow::Result<Found> {
+    let mut found = Found::default();
+    let mut nothing = Nothing::default();
+    let connections = u64::try_from(idle.connections)?;
+    let clock = setup.event_loop.clock();
+    let own_before = own_cpu();
+    let memory_before = setup.processes.memory()?;
+
+    let channels: Vec<u32> = (0..idle.connections)
+        .map(|place| {
+            if idle.same_channel {
+                0
+            } else {
+                crate::traffic::number(place)
+            }
+        })
+        .collect();
+    let sessions = setup.listeners(&channels, false);
+    let cpu_before = setup.processes.cpu()?;
+    let begin = clock.now();
+    let keys = fleet::open(&mut setup.event_loop, sessions, setup.opening, &mut nothing)?;
+    let took = seconds(clock.now() - begin);
+    // What the server does after its last answer belongs to it too.
+    stay(&mut setup.event_loop, TICK, &mut nothing)?;
+    let cpu = setup.processes.cpu()? - cpu_before;
+    let tally = setup.event_loop.take_tally();
+    found.measure("cpu_us_per_connect", per(cpu, connections));
+    found.measure("connect_seconds", took);
+    found.measure("connects_per_second", ratio(count(connections), took));
+    found.latency_ms = tally.opening.percentiles();
+
+    stay(&mut setup.event_loop, idle.settle, &mut nothing)?;
+    let memory = setup.processes.memory()?;
+    let each = |after: f64, before: f64| ratio(after - before, count(connections));
+    found.measure("rss_start_kb", memory_before.rss);
+    found.measure("rss_connected_kb", memory.rss);
+    found.measure("rss_per_connection_kb", each(memory.rss, memory_before.rss));
+    found.measure("pss_per_connection_kb", each(memory.pss, memory_before.pss));
+
+    setup.event_loop.take_tally();
+    let cpu_before = setup.processes.cpu()?;
+    let begin = clock.now();
+    stay(&mut setup.event_loop, idle.quiet, &mut nothing)?;
+    let cpu = setup.processes.cpu()? - cpu_before;
+    let took = seconds(clock.now() - begin);
+    let pings = setup.event_loop.tally().pings;
+    let each_second = ratio(per(cpu, connections), took);
+    found.measure("cpu_us_per_connection_second", each_second);
+    found.measure(
+        "pings_per_connection",
+        ratio(count(pings), count(connections)),
+    );
+
+    for key in keys {
+        setup.event_loop.leave(key, Leave::Finish);
+    }
+    stay(&mut setup.event_loop, idle.left, &mut nothing)?;
+    let left = setup.processes.memory()?;
+    found.measure("rss_after_kb", left.rss);
+    found.measure("rss_after_start_ratio", ratio(left.rss, memory_before.rss));
+    found.generator = Generator::new(own_cpu() - own_before, nothing.messages + pings);
+    Ok(found)
+}
+
+/// Lets time pass. It is an error when a connection ends.
+fn stay(event_loop: &mut EventLoop, time: Duration, nothing: &mut Nothing) -> anyhow::Result<()> {
+    let clock = event_loop.clock();
+    let end = clock.now() + micros(time);
+    loop {
+        let now = clock.now();
+        if now >= end {
+            return check(event_loop.tally());
+        }
+        event_loop.turn(Duration::from_micros(end - now), nothing)?;
+    }
+}
+
+/// Expects no publications.
+#[derive(Debug, Default)]
+struct Nothing {
+    messages: u64,
+}
+
+impl Events for Nothing {
+    fn delivery(&mut self, _: &Session, _: Option<Marker>, _: u64) {
+        self.messages += 1;
+    }
+
+    fn reply(&mut self, _: &Session, _: u32, _: Result<(), &str>, _: u64) {
+        self.messages += 1;
+    }
+}
