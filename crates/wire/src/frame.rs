@@ -142,12 +142,12 @@ impl Iterator for Commands<'_> {
     type Item = Result<Command, DecodeError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.0.next(|format, message| {
-            let fields = match format {
-                Format::Json => json::from_line::<CommandFields>(message)?,
-                Format::Protobuf => CommandFields::decode(message).map_err(not_protobuf)?,
-            };
-            Ok(fields.into())
+        self.0.next(|format, message| match format {
+            Format::Json => json::read_command(message),
+            Format::Protobuf => {
+                let fields = CommandFields::decode(message).map_err(not_protobuf)?;
+                Ok(fields.into())
+            }
         })
     }
 }

@@ -8,6 +8,7 @@
 //! always written; payloads are embedded as they stand, without line breaks; 64-bit numbers are
 //! exact; on input, unknown fields are ignored and `null` means absent.
 
+mod command;
 mod messages;
 mod read;
 mod scan;
@@ -20,6 +21,7 @@ use crate::publication::Publication;
 use crate::push::{Push, PushBody};
 use crate::reply::{Reply, ReplyBody};
 
+pub(crate) use command::read_command;
 pub(crate) use read::from_line;
 pub use scan::is_json;
 pub use write::quote;

@@ -10,7 +10,7 @@ use crate::command::{
     PublishRequest, RefreshRequest, RpcRequest, SendRequest, SubRefreshRequest, SubscribeRequest,
     TrackedItems, TrackedKey, UnsubscribeRequest,
 };
-use crate::envelope::{CommandFields, ErrorFields, PushFields, ReplyFields};
+use crate::envelope::{ErrorFields, PushFields, ReplyFields};
 use crate::frame::EncodeError;
 use crate::json::read::{Object, next};
 use crate::json::write::{Write, close};
@@ -148,21 +148,6 @@ object! {
     RefreshPush { expires, ttl }
 }
 
-read_object!(CommandFields {
-    id,
-    connect,
-    subscribe,
-    unsubscribe,
-    publish,
-    presence,
-    presence_stats,
-    history,
-    ping,
-    send,
-    rpc,
-    refresh,
-    sub_refresh
-});
 read_object!(ReplyFields {
     id,
     error,
