@@ -1,7 +1,6 @@
 //! Who may open a connection: origins, and limits that are checked before
 //! anything is spent on a client.
 
-use http::HeaderValue;
 use parking_lot::Mutex;
 
 use crate::clock::Millis;
@@ -25,22 +24,24 @@ impl Origins {
 
     /// Whether a request may connect. One without an origin does not come from a
     /// browser's page; the page that this host serves itself is always allowed.
-    pub(crate) fn allow(&self, origin: Option<&HeaderValue>, host: Option<&HeaderValue>) -> bool {
+    pub(crate) fn allow(&self, origin: Option<&[u8]>, host: Option<&[u8]>) -> bool {
         let Some(origin) = origin else {
             return true;
         };
-        let Ok(origin) = origin.to_str() else {
+        if !origin.is_ascii() {
             return false;
-        };
+        }
         let origin = origin.to_ascii_lowercase();
-        let host = host.and_then(|host| host.to_str().ok());
-        let same = origin.split_once("://").map(|(_, authority)| authority);
-        if same.is_some() && same == host.map(str::to_ascii_lowercase).as_deref() {
+        let authority = origin.windows(3).position(|three| three == b"://");
+        let authority = authority.map(|at| &origin[at + 3..]);
+        if host.is_some_and(|host| {
+            authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host))
+        }) {
             return true;
         }
         self.globs
             .iter()
-            .any(|glob| matches(glob.as_bytes(), origin.as_bytes()))
+            .any(|glob| matches(glob.as_bytes(), &origin))
     }
 }
 
@@ -135,8 +136,7 @@ mod tests {
 
     fn allowed(patterns: &[&str], origin: Option<&'static str>, host: &'static str) -> bool {
         let patterns: Vec<_> = patterns.iter().map(|one| (*one).to_owned()).collect();
-        let origin = origin.map(HeaderValue::from_static);
-        Origins::new(&patterns).allow(origin.as_ref(), Some(&HeaderValue::from_static(host)))
+        Origins::new(&patterns).allow(origin.map(str::as_bytes), Some(host.as_bytes()))
     }
 
     #[test]

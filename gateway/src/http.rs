@@ -1,6 +1,7 @@
 //! Everything that is HTTP: what is served where, and to whom.
 
 mod dev;
+mod rewound;
 mod web;
 
 use std::convert::Infallible;
@@ -13,9 +14,10 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use tower::ServiceExt;
 
+pub(crate) use self::rewound::Rewound;
 use crate::api;
 use crate::node::Node;
-use crate::websocket::upgrade::upgrade;
+use crate::websocket::upgrade::{Opening, upgrade};
 
 /// What a listener serves.
 #[derive(Clone, Debug)]
@@ -51,6 +53,22 @@ impl Site {
             router,
             websocket: None,
         }
+    }
+
+    /// Whether what comes first on a stream should be shown to [`Self::opening`].
+    pub(crate) fn has_websocket(&self) -> bool {
+        self.websocket.is_some()
+    }
+
+    /// What was received first on a stream, if that is a handshake to be answered
+    /// at once; everything else is for [`Self::answer`].
+    pub(crate) fn opening(&self, received: &[u8]) -> Option<Opening> {
+        Opening::judge(&self.node, self.websocket.as_deref()?, received)
+    }
+
+    /// The node behind it.
+    pub(crate) fn node(&self) -> &Arc<Node> {
+        &self.node
     }
 
     /// Answers a request.

@@ -1,4 +1,5 @@
-//! The WebSocket transport: frames, and the handshake over HTTP.
+//! The WebSocket transport: frames, and the handshake that begins it.
 
 pub(crate) mod frame;
+mod handshake;
 pub(crate) mod upgrade;

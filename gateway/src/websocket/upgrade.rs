@@ -1,6 +1,7 @@
-//! The WebSocket handshake over HTTP: who may open a connection, and how it will
-//! speak.
+//! Who may open a connection, and how it begins: by a handshake that was the first
+//! request on its stream ([`Opening`]), or over HTTP ([`upgrade`]).
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,56 +12,20 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use wire::{Disconnect, Format};
 
+use super::handshake::{Choice, Handshake, text};
 use crate::connection::task::{self, Limits};
 use crate::connection::{Closing, Connection, PingPolicy};
-use crate::http::Body;
+use crate::http::{Body, Rewound};
 use crate::metrics::{CloseLabels, CodeLabels};
 use crate::node::Node;
 use crate::session::Session;
 use crate::socket::Socket;
-
-const JSON: &str = "centrifuge-json";
-const PROTOBUF: &str = "centrifuge-protobuf";
-
-/// What the client chose in its request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Choice {
-    protobuf: bool,
-    native_ping: bool,
-    subprotocol: Option<&'static str>,
-}
-
-impl Choice {
-    fn of(query: Option<&str>, headers: &HeaderMap) -> Self {
-        let mut choice = Self::default();
-        for (name, value) in query
-            .unwrap_or_default()
-            .split('&')
-            .filter_map(|pair| pair.split_once('='))
-        {
-            match (name, value) {
-                ("cf_protocol" | "format", "protobuf") => choice.protobuf = true,
-                ("cf_ws_frame_ping_pong", "true") => choice.native_ping = true,
-                _ => {}
-            }
-        }
-        let offered = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
-        let mut offered = offered
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','));
-        choice.subprotocol = offered.find_map(|offer| match offer.trim() {
-            JSON => Some(JSON),
-            PROTOBUF => Some(PROTOBUF),
-            _ => None,
-        });
-        choice.protobuf |= choice.subprotocol == Some(PROTOBUF);
-        choice
-    }
-}
 
 /// Why a handshake is refused.
 struct Refused {
@@ -157,7 +122,8 @@ fn accept(node: &Node, request: &Request<Incoming>) -> Result<(Response<Body>, C
         return Err(Refused::busy("too many connections"));
     }
     let headers = request.headers();
-    if !node.origins.allow(headers.get(ORIGIN), headers.get(HOST)) {
+    let bytes = |name| headers.get(name).map(HeaderValue::as_bytes);
+    if !node.origins.allow(bytes(ORIGIN), bytes(HOST)) {
         return Err(Refused::new(
             StatusCode::FORBIDDEN,
             "this origin is not allowed: see client.allowed_origins",
@@ -190,7 +156,11 @@ fn trusted_user(node: &Node, headers: &HeaderMap) -> Option<Box<str>> {
     if name.is_empty() {
         return None;
     }
-    let user = headers.get(name)?.to_str().ok()?;
+    user(headers.get(name)?.as_bytes())
+}
+
+fn user(value: &[u8]) -> Option<Box<str>> {
+    let user = text(value)?;
     (!user.is_empty()).then(|| user.into())
 }
 
@@ -207,6 +177,98 @@ async fn serve(
         tracing::error!("an upgraded stream is of an unknown kind");
         return;
     };
+    let (connection, session) = begin(&node, socket, choice, trusted_user);
+    let opened = Opened {
+        connection,
+        session,
+        early,
+        _drained: node.connections.token(),
+        node,
+    };
+    // A task of its own, whose future is small: this one holds the upgrade's.
+    let tasks = opened.node.tasks.clone();
+    tasks.spawn(opened.run());
+}
+
+/// A handshake that was the first on its stream, and that nothing speaks against.
+#[derive(Debug)]
+pub(crate) struct Opening {
+    answer: Vec<u8>,
+    choice: Choice,
+    trusted_user: Option<Box<str>>,
+    /// What came behind it.
+    early: Bytes,
+}
+
+impl Opening {
+    /// Judges what was received first on a stream. `None`: it is not a handshake
+    /// for `path`, not a good one, or not now; HTTP says so.
+    pub(crate) fn judge(node: &Node, path: &str, received: &[u8]) -> Option<Self> {
+        let user_header = &node.config.client.user_id_http_header;
+        let handshake = Handshake::parse(received, path, user_header)?;
+        // Last the admission, which counts: HTTP asks all of it again.
+        let admitted = !node.draining.load(Ordering::Relaxed)
+            && node.origins.allow(handshake.origin, handshake.host)
+            && node
+                .admission
+                .admit(node.metrics.connections.get(), node.clock.now());
+        admitted.then(|| Self {
+            answer: handshake.answer(),
+            choice: handshake.choice,
+            trusted_user: handshake.user.and_then(user),
+            early: Bytes::copy_from_slice(&received[handshake.length..]),
+        })
+    }
+
+    /// Answers the handshake, and makes the connection. `None`: the client is gone.
+    pub(crate) async fn open<S: Stream>(self, node: &Arc<Node>, mut stream: S) -> Option<Opened> {
+        let answered = async {
+            stream.write_all(&self.answer).await?;
+            stream.flush().await
+        };
+        if let Err(error) = answered.await {
+            tracing::debug!(%error, "a client left during its handshake");
+            return None;
+        }
+        let socket = stream.into_socket();
+        let (connection, session) = begin(node, socket, self.choice, self.trusted_user);
+        Some(Opened {
+            node: Arc::clone(node),
+            connection,
+            session,
+            early: self.early,
+            _drained: node.connections.token(),
+        })
+    }
+}
+
+/// A connection that has begun.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    node: Arc<Node>,
+    connection: Arc<Connection>,
+    session: Box<Session>,
+    early: Bytes,
+    /// The node waits for it when it drains.
+    _drained: TaskTrackerToken,
+}
+
+impl Opened {
+    /// Runs it to its end.
+    pub(crate) async fn run(self) {
+        let limits = limits(&self.node);
+        let closing = task::run(self.connection, self.session, limits, self.early).await;
+        ended(&self.node, &closing);
+    }
+}
+
+/// Makes a connection, which counts from now on.
+fn begin(
+    node: &Arc<Node>,
+    socket: Socket,
+    choice: Choice,
+    trusted_user: Option<Box<str>>,
+) -> (Arc<Connection>, Box<Session>) {
     let format = if choice.protobuf {
         Format::Protobuf
     } else {
@@ -229,43 +291,75 @@ async fn serve(
         stale_at,
     ));
     node.wheel.add(&connection, stale_at);
-    let session = Session::new(Arc::clone(&node), Arc::clone(&connection), trusted_user);
-    let limits = Limits {
-        message_size: node.config.websocket.message_size_limit,
-        write_timeout: node.config.websocket.write_timeout.get(),
-    };
     node.metrics.connections.inc();
     node.metrics.connections_accepted.inc();
-    let running = node.connections.clone();
-    // A task of its own, whose future is small: this one holds the upgrade's.
-    running.spawn(async move {
-        let closing = task::run(connection, Box::new(session), limits, early).await;
-        node.metrics.connections.dec();
-        node.metrics
-            .closes
-            .get_or_create(&close_labels(&closing))
-            .inc();
-    });
+    let session = Session::new(Arc::clone(node), Arc::clone(&connection), trusted_user);
+    (connection, Box::new(session))
+}
+
+fn limits(node: &Node) -> Limits {
+    Limits {
+        message_size: node.config.websocket.message_size_limit,
+        write_timeout: node.config.websocket.write_timeout.get(),
+    }
+}
+
+fn ended(node: &Node, closing: &Closing) {
+    node.metrics.connections.dec();
+    node.metrics
+        .closes
+        .get_or_create(&close_labels(closing))
+        .inc();
+}
+
+/// A stream that a connection can run on.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    /// The socket under it, once nothing that was read is left in it.
+    fn into_socket(self) -> Socket;
+
+    /// Who is at its other end.
+    ///
+    /// # Errors
+    /// Nobody any more.
+    fn peer(&self) -> io::Result<SocketAddr>;
+}
+
+impl Stream for TcpStream {
+    fn into_socket(self) -> Socket {
+        Socket::Plain(self)
+    }
+
+    fn peer(&self) -> io::Result<SocketAddr> {
+        self.peer_addr()
+    }
+}
+
+impl Stream for TlsStream<TcpStream> {
+    fn into_socket(self) -> Socket {
+        let (tcp, tls) = self.into_inner();
+        Socket::tls(tcp, tls)
+    }
+
+    fn peer(&self) -> io::Result<SocketAddr> {
+        self.get_ref().0.peer_addr()
+    }
 }
 
 /// The socket under an upgraded stream, and what was read of it already.
 fn into_socket(upgraded: Upgraded) -> Option<(Socket, Bytes)> {
-    let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => {
-            let early = unpinned(&parts.read_buf);
-            return Some((Socket::Plain(parts.io.into_inner()), early));
-        }
-        Err(upgraded) => upgraded,
-    };
-    let parts = upgraded.downcast::<TokioIo<TlsStream<TcpStream>>>().ok()?;
-    let (tcp, tls) = parts.io.into_inner().into_inner();
-    Some((Socket::tls(tcp, tls), unpinned(&parts.read_buf)))
+    match rewound::<TcpStream>(upgraded) {
+        Ok(parts) => Some(parts),
+        Err(upgraded) => rewound::<TlsStream<TcpStream>>(upgraded).ok(),
+    }
 }
 
-/// The bytes without hyper's read buffer, 8 KiB of which even an empty slice would
-/// hold for as long as the connection lives.
-fn unpinned(read: &Bytes) -> Bytes {
-    Bytes::copy_from_slice(read)
+fn rewound<S: Stream>(upgraded: Upgraded) -> Result<(Socket, Bytes), Upgraded> {
+    let parts = upgraded.downcast::<TokioIo<Rewound<S>>>()?;
+    let (stream, unread) = parts.io.into_inner().into_parts();
+    // A copy: hyper's read buffer, 8 KiB of which even an empty slice would hold,
+    // must not live as long as the connection.
+    let early = [&*parts.read_buf, &*unread].concat();
+    Ok((stream.into_socket(), early.into()))
 }
 
 fn close_labels(closing: &Closing) -> CloseLabels {
@@ -302,32 +396,5 @@ fn close_labels(closing: &Closing) -> CloseLabels {
             code: 0,
             initiator: "network",
         },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn offering(protocols: &'static str) -> HeaderMap {
-        HeaderMap::from_iter([(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(protocols))])
-    }
-
-    #[test]
-    fn the_client_chooses_its_format() {
-        let none = HeaderMap::new();
-        assert!(!Choice::of(None, &none).protobuf);
-        assert!(Choice::of(Some("a=b&cf_protocol=protobuf"), &none).protobuf);
-        assert!(Choice::of(Some("format=protobuf"), &none).protobuf);
-        assert!(!Choice::of(Some("format=json"), &none).protobuf);
-        assert!(Choice::of(Some("cf_ws_frame_ping_pong=true"), &none).native_ping);
-        let choice = Choice::of(None, &offering("other, centrifuge-protobuf"));
-        assert_eq!(
-            (choice.protobuf, choice.subprotocol),
-            (true, Some(PROTOBUF))
-        );
-        let choice = Choice::of(None, &offering("centrifuge-json"));
-        assert_eq!((choice.protobuf, choice.subprotocol), (false, Some(JSON)));
-        assert_eq!(Choice::of(None, &offering("graphql-ws")).subprotocol, None);
     }
 }

@@ -2,9 +2,12 @@
 
 use client::{Client, Error, Options, Socket};
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 use wire::{ConnectRequest, Format};
 
-use crate::support::{TestGateway, namespace};
+use crate::support::{SOON, TestGateway, namespace};
 
 #[tokio::test]
 async fn a_subprotocol_or_a_parameter_chooses_the_format() {
@@ -158,10 +161,7 @@ async fn a_full_node_refuses_before_the_handshake() {
     assert_eq!(response.status, 503);
     assert!(response.header("retry-after").is_some());
     clients.pop();
-    testkit::eventually(crate::support::SOON, async || {
-        gateway.gateway().holds().0 == 1
-    })
-    .await;
+    testkit::eventually(SOON, async || gateway.gateway().holds().0 == 1).await;
     let client = gateway.open(Format::Json).await;
     gateway.end((clients, client)).await;
 }
@@ -218,5 +218,187 @@ async fn an_internal_port_takes_what_is_not_for_clients() {
     assert_eq!(internal.post("/api/info").send().await.status, 401);
     let upgrade = internal.get("/connection/websocket").upgrade().send().await;
     assert_eq!(upgrade.status, 404);
+    gateway.end(()).await;
+}
+
+/// Frames that connect and subscribe, as text.
+fn commands() -> Vec<u8> {
+    let frame = |text: &str| {
+        let mut frame = vec![0x81, 0x80 | u8::try_from(text.len()).expect("it is short")];
+        frame.extend([0; 4]);
+        frame.extend(text.as_bytes());
+        frame
+    };
+    let connect = frame(r#"{"id":1,"connect":{}}"#);
+    [
+        connect,
+        frame(r#"{"id":2,"subscribe":{"channel":"open:a"}}"#),
+    ]
+    .concat()
+}
+
+async fn open_gateway() -> TestGateway {
+    TestGateway::start(|config| {
+        config.client.allow_anonymous_connect_without_token = true;
+        namespace(config, "open", |options| {
+            options.allow_subscribe_for_client = true;
+            options.allow_subscribe_for_anonymous = true;
+        });
+    })
+    .await
+}
+
+const HANDSHAKE: &str = "GET /connection/websocket HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n\
+     Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+/// A stream, and all that was read from it.
+struct Raw {
+    stream: TcpStream,
+    read: Vec<u8>,
+}
+
+impl Raw {
+    async fn open(gateway: &TestGateway) -> Self {
+        let address = gateway.gateway().address();
+        let stream = TcpStream::connect(address).await.expect("it listens");
+        stream.set_nodelay(true).expect("a socket");
+        let read = Vec::new();
+        Self { stream, read }
+    }
+
+    async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        let sent = self.stream.write_all(bytes.as_ref()).await;
+        sent.expect("it is taken");
+    }
+
+    /// Reads until a text has come `times` times.
+    async fn expect(&mut self, text: &str, times: usize) {
+        let reading = async {
+            while self.text().matches(text).count() < times {
+                let n = self.stream.read_buf(&mut self.read).await;
+                let n = n.expect("the stream holds");
+                assert!(n > 0, "it ended after: {}", self.text());
+            }
+        };
+        timeout(SOON, reading).await.expect("it comes");
+    }
+
+    /// Reads to the end.
+    async fn rest(&mut self) {
+        let reading = self.stream.read_to_end(&mut self.read);
+        // A reset is an end as well.
+        let _ended = timeout(SOON, reading).await.expect("it ends");
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.read).into_owned()
+    }
+}
+
+#[tokio::test]
+async fn a_handshake_and_commands_arrive_however_they_are_cut() {
+    let gateway = open_gateway().await;
+    let all = [HANDSHAKE.as_bytes(), &commands()].concat();
+    let mut streams = Vec::new();
+    let head = HANDSHAKE.len();
+    for cut in [1, 10, head - 1, head, head + 1, head + 10, all.len()] {
+        let mut raw = Raw::open(&gateway).await;
+        raw.send(&all[..cut]).await;
+        if cut >= head {
+            raw.expect("Sec-WebSocket-Accept", 1).await;
+        }
+        raw.send(&all[cut..]).await;
+        raw.expect(r#""id":1,"connect""#, 1).await;
+        raw.expect(r#""id":2,"subscribe""#, 1).await;
+        streams.push(raw);
+    }
+    // In single bytes.
+    let mut raw = Raw::open(&gateway).await;
+    for byte in &all {
+        raw.send([*byte]).await;
+        tokio::task::yield_now().await;
+    }
+    raw.expect(r#""id":2,"subscribe""#, 1).await;
+    streams.push(raw);
+    assert_eq!(gateway.gateway().holds(), (8, 1, 8));
+    gateway.end(streams).await;
+}
+
+#[tokio::test]
+async fn a_handshake_may_follow_another_request() {
+    let gateway = open_gateway().await;
+    let health = "GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n";
+    // One after the other, as from a proxy that keeps its connections.
+    let mut kept = Raw::open(&gateway).await;
+    kept.send(health).await;
+    kept.expect("200 OK", 1).await;
+    kept.send(HANDSHAKE).await;
+    kept.expect("101 Switching Protocols", 1).await;
+    kept.send(commands()).await;
+    kept.expect(r#""id":2,"subscribe""#, 1).await;
+    // All at once.
+    let mut pipelined = Raw::open(&gateway).await;
+    let all = [
+        health.as_bytes(),
+        health.as_bytes(),
+        HANDSHAKE.as_bytes(),
+        &commands(),
+    ]
+    .concat();
+    pipelined.send(all).await;
+    pipelined.expect("200 OK", 2).await;
+    pipelined.expect(r#""id":2,"subscribe""#, 1).await;
+    // A refused one leaves the connection to others.
+    let mut refused = Raw::open(&gateway).await;
+    refused.send(HANDSHAKE.replace("13", "8")).await;
+    refused.expect("426 Upgrade Required", 1).await;
+    refused.send(HANDSHAKE).await;
+    refused.expect("101 Switching Protocols", 1).await;
+    refused.send(commands()).await;
+    refused.expect(r#""id":2,"subscribe""#, 1).await;
+    gateway.end((kept, pipelined, refused)).await;
+}
+
+#[tokio::test]
+async fn heads_that_are_none_are_refused() {
+    let gateway = open_gateway().await;
+    let too_long = HANDSHAKE.replace("Host", &format!("X: {}\r\nHost", "x".repeat(33 * 1024)));
+    for (sent, status) in [
+        (
+            "\u{1}\u{2}\u{3} nothing\r\n\r\n".to_owned(),
+            "HTTP/1.1 400 ",
+        ),
+        (HANDSHAKE.replace("Host: a", "Host"), "HTTP/1.1 400 "),
+        (too_long, "HTTP/1.1 431 "),
+        (HANDSHAKE.replace("HTTP/1.1", "HTTP/1.0"), "HTTP/1.0 426 "),
+        (HANDSHAKE.replace("GET", "PUT"), "HTTP/1.1 426 "),
+        (HANDSHAKE.replace("Q==", "Q="), "HTTP/1.1 426 "),
+    ] {
+        let mut raw = Raw::open(&gateway).await;
+        raw.send(&sent).await;
+        raw.expect(status, 1).await;
+    }
+    let counted = gateway.http().get("/metrics").send().await;
+    assert!(
+        counted
+            .body
+            .contains(r#"handshakes_refused_total{code="426"} 3"#),
+        "{}",
+        counted.body
+    );
+    gateway.end(()).await;
+}
+
+#[tokio::test]
+async fn a_stream_may_end_at_any_time() {
+    let gateway = open_gateway().await;
+    for sent in ["", "G", "GET /", &HANDSHAKE[..HANDSHAKE.len() - 2]] {
+        let mut raw = Raw::open(&gateway).await;
+        raw.send(sent).await;
+        raw.stream.shutdown().await.expect("a socket");
+        raw.rest().await;
+        assert!(!raw.text().contains("101"), "{sent}: {}", raw.text());
+    }
     gateway.end(()).await;
 }
