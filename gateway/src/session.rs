@@ -27,6 +27,9 @@ use crate::connection::{Closing, Connection, Overflow};
 use crate::metrics::{CodeLabels, MethodLabels};
 use crate::node::Node;
 
+/// Room for most replies.
+const REPLY: usize = 384;
+
 /// What the server decides about a session. Closed list: everything that happens
 /// to a session besides its client's commands.
 #[derive(Debug)]
@@ -127,7 +130,7 @@ impl Session {
             connection,
             stage: Stage::New,
             registered: false,
-            user: "".into(),
+            user: Arc::default(),
             conn_info: Bytes::new(),
             expire_at: 0,
             presence_at: 0,
@@ -177,16 +180,14 @@ impl Session {
         };
         self.node.metrics.commands.get_or_create(&labels).inc();
         let began = Instant::now();
-        let is_traced =
-            self.node.traced && matches!(request, Request::Publish(_) | Request::Rpc(_));
-        let answer = if is_traced {
-            // The beginning of a trace that goes on in a service, or with the
-            // publication to the nodes that deliver it.
-            let span =
-                tracing::info_span!("command", rpc.method = labels.method, otel.kind = "server");
-            self.dispatch(id, request).instrument(span).await
-        } else {
-            self.dispatch(id, request).await
+        let answer = match request {
+            Request::Connect(mut request) => self.connect(id, &mut request).await.map(|()| None),
+            Request::Subscribe(request) => self.subscribe(id, &request).await.map(|()| None),
+            // Boxed, so that those two, of which thousands may come at once, do not
+            // move the room of all others about.
+            request => Box::pin(self.dispatch(request, labels.method))
+                .await
+                .map(Some),
         };
         let took = began.elapsed().as_secs_f64();
         self.node
@@ -202,23 +203,38 @@ impl Session {
         }
     }
 
-    /// `None`: answered already.
-    async fn dispatch(&mut self, id: u32, request: Request) -> Result<Option<ReplyBody>, Failure> {
+    /// Carries out what is neither `connect` nor `subscribe`, which answer by
+    /// themselves.
+    async fn dispatch(&mut self, request: Request, method: &'static str) -> Answer {
         match request {
-            Request::Connect(request) => self.connect(id, request).await.map(|()| None),
-            Request::Subscribe(request) => self.subscribe(id, request).await.map(|()| None),
-            Request::Unsubscribe(request) => self.unsubscribe(&request).await.map(Some),
-            Request::Publish(request) => self.publish(request).await.map(Some),
-            Request::Presence(request) => self.presence(&request).await.map(Some),
-            Request::PresenceStats(request) => self.presence_stats(&request).await.map(Some),
-            Request::History(request) => self.history(request).await.map(Some),
-            Request::Rpc(request) => self.rpc(request).await.map(Some),
-            Request::Refresh(request) => self.refresh(&request).await.map(Some),
-            Request::SubRefresh(request) => self.sub_refresh(&request).await.map(Some),
+            Request::Publish(_) | Request::Rpc(_) if self.node.traced => {
+                // The beginning of a trace that goes on in a service, or with the
+                // publication to the nodes that deliver it.
+                let span =
+                    tracing::info_span!("command", rpc.method = method, otel.kind = "server");
+                self.carry_out(request).instrument(span).await
+            }
+            _ => self.carry_out(request).await,
+        }
+    }
+
+    async fn carry_out(&mut self, request: Request) -> Answer {
+        match request {
+            Request::Unsubscribe(request) => self.unsubscribe(&request).await,
+            Request::Publish(request) => self.publish(request).await,
+            Request::Presence(request) => self.presence(&request).await,
+            Request::PresenceStats(request) => self.presence_stats(&request).await,
+            Request::History(request) => self.history(request).await,
+            Request::Rpc(request) => self.rpc(request).await,
+            Request::Refresh(request) => self.refresh(&request).await,
+            Request::SubRefresh(request) => self.sub_refresh(&request).await,
             // Nothing listens to messages that are not answered.
             Request::Send(_) => Err(Disconnect::NOT_AVAILABLE.into()),
-            // It is in the schema, but no way to keep a connection alive.
-            Request::Ping(_) => Err(Disconnect::BAD_REQUEST.into()),
+            // It is in the schema, but no way to keep a connection alive; and the
+            // others are not for here.
+            Request::Ping(_) | Request::Connect(_) | Request::Subscribe(_) => {
+                Err(Disconnect::BAD_REQUEST.into())
+            }
         }
     }
 
@@ -335,7 +351,7 @@ impl Session {
 
     fn send(&mut self, reply: &Reply) {
         let format = self.connection.format();
-        let mut message = Vec::new();
+        let mut message = Vec::with_capacity(REPLY);
         if wire::encode_reply(format, reply, &mut message).is_err() {
             self.disconnect(Disconnect::INAPPROPRIATE_PROTOCOL);
             return;

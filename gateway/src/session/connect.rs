@@ -28,17 +28,17 @@ impl Session {
     pub(super) async fn connect(
         &mut self,
         id: u32,
-        mut request: ConnectRequest,
+        request: &mut ConnectRequest,
     ) -> Result<(), Failure> {
-        let claims = self.authenticate(&request).await?;
+        let claims = self.authenticate(request).await?;
         let node = Arc::clone(&self.node);
         let config = &node.config.client;
         let expire_at = claims.expire_at.unwrap_or(0);
         let left = time_left(expire_at)?;
-        self.user = claims.user.as_str().into();
-        self.conn_info = claims.info.clone().unwrap_or_default();
+        self.user = claims.user.into();
+        self.conn_info = claims.info.unwrap_or_default();
         self.expire_at = expire_at;
-        let channels = self.server_side_channels(claims.subs, &request)?;
+        let channels = self.server_side_channels(claims.subs, request)?;
         if channels.len() > config.channel_limit {
             return Err(Disconnect::CHANNEL_LIMIT.into());
         }
@@ -48,9 +48,7 @@ impl Session {
         let mut subs = BTreeMap::new();
         for (channel, server_side) in channels {
             let recover = request.subs.remove(&channel).unwrap_or_default();
-            let mut one = self
-                .enter_server_side(&channel, server_side, recover)
-                .await?;
+            let mut one = Box::pin(self.enter_server_side(&channel, server_side, recover)).await?;
             subs.insert(channel, std::mem::take(&mut one.result));
             entered.push(one);
         }
@@ -222,7 +220,11 @@ impl Session {
         }
         let single = &config.subscribe_to_user_personal_channel;
         if single.enabled && single.single_connection && !self.user.is_empty() {
-            crate::control::disconnect_others(&self.node, &self.user, self.connection.id()).await;
+            let id = self.connection.id();
+            Box::pin(crate::control::disconnect_others(
+                &self.node, &self.user, id,
+            ))
+            .await;
         }
         self.node.hub.add(&self.user, &self.connection);
         self.registered = true;

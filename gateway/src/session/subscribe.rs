@@ -51,6 +51,8 @@ pub(super) struct Entered {
     epoch: Arc<str>,
     /// Others are told that the client joins.
     announced: bool,
+    /// It expires, or keeps presence: the session has to be woken for it.
+    needs_tick: bool,
 }
 
 /// What is in force for a subscription.
@@ -68,19 +70,22 @@ impl Session {
     pub(super) async fn subscribe(
         &mut self,
         id: u32,
-        request: SubscribeRequest,
+        request: &SubscribeRequest,
     ) -> Result<(), Failure> {
-        let (namespace, grant) = self.check_subscribe(&request).await?;
-        let mut entered = self.enter(&request, &namespace, grant).await?;
+        let (namespace, grant) = self.check_subscribe(request).await?;
+        let mut entered = self.enter(request, &namespace, grant).await?;
         let unrecovered = entered.result.was_recovering && !entered.result.recovered;
         if unrecovered && request.flag & SubscribeRequest::REJECT_UNRECOVERED != 0 {
-            self.end_subscription(&request.channel, None).await;
+            Box::pin(self.end_subscription(&request.channel, None)).await;
             return Err(ErrorCode::UNRECOVERABLE_POSITION.into());
         }
         let result = std::mem::take(&mut entered.result);
+        let planned = entered.needs_tick;
         self.reply(id, ReplyBody::Subscribe(result));
         self.go_live(entered).await;
-        self.plan_tick();
+        if planned {
+            self.plan_tick();
+        }
         Ok(())
     }
 
@@ -134,7 +139,7 @@ impl Session {
         namespace: &Namespace,
     ) -> Result<Grant, Failure> {
         if !request.token.is_empty() {
-            return self.authorize_by_token(request).await;
+            return Box::pin(self.authorize_by_token(request)).await;
         }
         let node = &self.node;
         let denied = Err(ErrorCode::PERMISSION_DENIED.into());
@@ -151,9 +156,8 @@ impl Session {
         if let Some(service) = &namespace.service {
             let asked = node
                 .services
-                .authorize_subscribe(service, name.full, &self.user)
-                .await;
-            return match asked {
+                .authorize_subscribe(service, name.full, &self.user);
+            return match Box::pin(asked).await {
                 Ok(Authorization::Granted { info }) => Ok(Grant {
                     info,
                     ..Grant::default()
@@ -262,6 +266,7 @@ impl Session {
         if features.positioned {
             channel.start_joining(&self.connection);
         }
+        let needs_tick = grant.expire_at != 0 || features.presence;
         let chan_info = (!grant.info.is_empty()).then(|| Box::new(grant.info));
         self.subscriptions.add(Subscription {
             channel: Arc::clone(&channel),
@@ -285,16 +290,17 @@ impl Session {
             data: grant.data,
             ..SubscribeResult::default()
         };
-        let prepared = self
-            .prepare(&channel, namespace, request, features, &mut result)
-            .await;
-        let (epoch, after) = match prepared {
-            Ok(prepared) => prepared,
-            Err(failure) => {
-                self.end_subscription(&request.channel, None).await;
-                return Err(failure);
+        let (mut epoch, mut after) = (Arc::default(), 0);
+        if features.presence || features.positioned {
+            let preparing = self.prepare(&channel, namespace, request, features, &mut result);
+            match Box::pin(preparing).await {
+                Ok(prepared) => (epoch, after) = prepared,
+                Err(failure) => {
+                    Box::pin(self.end_subscription(&request.channel, None)).await;
+                    return Err(failure);
+                }
             }
-        };
+        }
         Ok(Entered {
             listener: Listener {
                 connection: Arc::clone(&self.connection),
@@ -306,6 +312,7 @@ impl Session {
             channel,
             epoch,
             announced: features.announced,
+            needs_tick,
         })
     }
 
@@ -326,7 +333,7 @@ impl Session {
             })?;
         }
         if !features.positioned {
-            return Ok(("".into(), 0));
+            return Ok((Arc::default(), 0));
         }
         let client = (request.recover && features.recoverable).then(|| Position {
             epoch: request.epoch.as_str().into(),
@@ -409,13 +416,13 @@ impl Session {
         match channel.go_live(&epoch, listener) {
             Ok(delivered) => self.node.after(&channel, delivered),
             Err(_incomplete) => {
-                self.position_lost(channel.name()).await;
+                Box::pin(self.position_lost(channel.name())).await;
                 return;
             }
         }
         if announced && let Some(subscription) = self.subscriptions.get_mut(channel.name()) {
             subscription.announced = true;
-            self.announce(channel.name(), true).await;
+            Box::pin(self.announce(channel.name(), true)).await;
         }
     }
 
