@@ -1,7 +1,7 @@
 //! One client's connection: what the hub and the session hold of it.
 //!
 //! [`Connection`] is shared: anybody may send a frame, post an event for the
-//! session, or close it; none of these waits. [`task::run`] owns the socket's
+//! session, or close it; none of these waits. A [`task::Task`] owns the socket's
 //! reading side and the session, and ends with the connection. Neither
 //! interprets a command.
 
@@ -172,11 +172,15 @@ impl Connection {
 
     /// Wraps encoded protocol messages into a frame for this connection's format.
     pub(crate) fn frame(format: Format, message: &[u8]) -> Bytes {
-        let opcode = match format {
+        frame::data(Self::opcode(format), message)
+    }
+
+    /// The kind of frame that carries a format.
+    pub(crate) fn opcode(format: Format) -> u8 {
+        match format {
             Format::Json => frame::TEXT,
             Format::Protobuf => frame::BINARY,
-        };
-        frame::data(opcode, message)
+        }
     }
 
     /// Sends a prepared frame: writes it now if the socket takes it and nothing

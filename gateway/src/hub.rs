@@ -1,8 +1,8 @@
 //! Who is here and who listens to what, on this node. Synchronous: nothing in
 //! here waits, does I/O other than a non-blocking write, or calls the broker.
 
+mod block;
 pub(crate) mod channel;
-mod encode;
 mod listeners;
 
 use std::hash::{BuildHasher, RandomState};
@@ -12,7 +12,7 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-pub(crate) use self::channel::{Channel, Delivered};
+pub(crate) use self::channel::{Arrival, Channel, Delivered};
 pub(crate) use self::listeners::Listener;
 use crate::connection::{Connection, Overflow};
 use crate::metrics::Metrics;

@@ -21,6 +21,7 @@ mod clock;
 mod connection;
 mod control;
 mod convert;
+mod deliveries;
 mod drain;
 mod http;
 mod hub;
@@ -28,6 +29,7 @@ mod metrics;
 mod namespaces;
 mod node;
 mod outbox;
+mod reactor;
 mod recovery;
 mod server;
 mod services;
@@ -44,6 +46,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use prometheus_client::registry::Registry;
 use runtime::admin::Readiness;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
@@ -121,9 +124,7 @@ impl Gateway {
             services,
             metrics,
         };
-        let node = Node::start(parts)
-            .await
-            .context("starting delivery from the broker")?;
+        let node = Node::start(parts).await?;
         let accepting = CancellationToken::new();
         let admin = {
             let node = Arc::clone(&node);
@@ -136,31 +137,32 @@ impl Gateway {
             runtime::admin::router_at(&paths, Arc::new(registry), reasons)
         };
         let operators = http::operator_routes(&node, admin);
-        let serve = |listener, tls, site| {
-            let tasks = node.tasks.clone();
-            tasks.spawn(server::serve(
-                listener,
-                tls,
-                site,
-                node.tasks.clone(),
-                accepting.clone(),
-            ));
+        let serve = |listener: &std::net::TcpListener, tls: Option<TlsAcceptor>, site: &Site| {
+            for reactor in node.reactors.iter() {
+                let listener = listener.try_clone().context("sharing a listener")?;
+                let serving = server::serve(
+                    listener,
+                    tls.clone(),
+                    site.clone(),
+                    node.tasks.clone(),
+                    accepting.clone(),
+                );
+                node.tasks.spawn_on(serving, reactor.handle());
+            }
+            anyhow::Ok(())
         };
         let internal_address = match internal {
             None => {
-                serve(listener, tls, Site::public(&node, operators));
+                serve(&listener, tls, &Site::public(&node, operators))?;
                 None
             }
             Some(internal) => {
                 let second =
                     server::bind(internal).with_context(|| format!("listening on {internal}"))?;
                 let address = second.local_addr()?;
-                serve(
-                    listener,
-                    tls,
-                    Site::public(&node, http::external_routes(&node)),
-                );
-                serve(second, None, Site::internal(&node, operators));
+                let external = http::external_routes(&node);
+                serve(&listener, tls, &Site::public(&node, external))?;
+                serve(&second, None, &Site::internal(&node, operators))?;
                 Some(address)
             }
         };
@@ -209,6 +211,12 @@ impl Gateway {
             metrics.channels.get(),
             metrics.subscriptions.get(),
         )
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.node.reactors.stop();
     }
 }
 

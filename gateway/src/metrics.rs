@@ -205,10 +205,11 @@ impl Metrics {
         metrics
     }
 
-    /// A publication was given to `listeners` outboxes, of which some dropped it.
-    pub(crate) fn delivered(&self, listeners: u64, dropped: u64) {
-        self.publications.inc();
-        self.deliveries.inc_by(listeners.saturating_sub(dropped));
+    /// Publications were given to outboxes so many times in all, and dropped there
+    /// some of these times.
+    pub(crate) fn delivered(&self, publications: u64, given: u64, dropped: u64) {
+        self.publications.inc_by(publications);
+        self.deliveries.inc_by(given.saturating_sub(dropped));
         if dropped > 0 {
             self.deliveries_dropped.inc_by(dropped);
         }

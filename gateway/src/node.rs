@@ -8,6 +8,7 @@ mod repair;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
+use anyhow::Context;
 use broker::{Broker, ClientInfo, EventHandler, Publication};
 use bytes::Bytes;
 use tokio::sync::Mutex as AsyncMutex;
@@ -21,9 +22,10 @@ use crate::auth::Verifiers;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::control;
-use crate::hub::{Channel, Delivered, Hub};
+use crate::hub::{Arrival, Channel, Delivered, Hub};
 use crate::metrics::Metrics;
 use crate::namespaces::{Namespace, Namespaces};
+use crate::reactor::Reactors;
 use crate::services::Services;
 use crate::wheel::Wheel;
 
@@ -45,7 +47,7 @@ pub(crate) struct Node {
     pub(crate) services: Services,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Clock,
-    pub(crate) wheel: Wheel,
+    pub(crate) reactors: Reactors,
     pub(crate) control: control::Peers,
     /// The node is leaving: no new connections.
     pub(crate) draining: AtomicBool,
@@ -80,13 +82,14 @@ impl Node {
     /// Puts a node together and starts its tasks.
     ///
     /// # Errors
-    /// The broker's, if it cannot begin to deliver.
-    pub(crate) async fn start(parts: Parts) -> broker::Result<Arc<Self>> {
+    /// A thread that cannot be started, or the broker's, if it cannot begin to deliver.
+    pub(crate) async fn start(parts: Parts) -> anyhow::Result<Arc<Self>> {
         let clock = Clock::start();
         let client = &parts.config.client;
         let traced = parts.config.opentelemetry.effective_endpoint().is_some();
         let admission = Admission::new(client.connection_limit, client.connection_rate_limit);
         let origins = Origins::new(&client.allowed_origins);
+        let reactors = Reactors::start(clock).context("starting threads")?;
         let node = Arc::new_cyclic(|me| Self {
             id: parts.id,
             name: parts.config.node_name(),
@@ -98,7 +101,7 @@ impl Node {
             services: parts.services,
             metrics: parts.metrics,
             clock,
-            wheel: Wheel::new(clock),
+            reactors,
             control: control::Peers::default(),
             admission,
             origins,
@@ -114,10 +117,19 @@ impl Node {
         let handler = Arc::new(FromBroker {
             node: Arc::downgrade(&node),
         });
-        node.broker.run(handler).await?;
-        let wheel = Arc::clone(&node);
-        node.tasks
-            .spawn(async move { wheel.wheel.run(wheel.stopped.clone()).await });
+        let run = node.broker.run(handler).await;
+        run.context("starting delivery from the broker")?;
+        for reactor in node.reactors.iter() {
+            let (node, reactor) = (Arc::clone(&node), Arc::clone(reactor));
+            let (tasks, handle) = (node.tasks.clone(), reactor.handle().clone());
+            let running = async move {
+                tokio::join!(
+                    reactor.wheel.run(node.stopped.clone()),
+                    reactor.deliveries.run(&node, node.stopped.clone()),
+                );
+            };
+            tasks.spawn_on(running, &handle);
+        }
         node.tasks.spawn(repair::check_positions(Arc::clone(&node)));
         node.tasks.spawn(control::announce(Arc::clone(&node)));
         Ok(node)
@@ -128,6 +140,11 @@ impl Node {
         self.me
             .upgrade()
             .expect("a method runs on a node that exists")
+    }
+
+    /// The timers of the connections that live on this thread.
+    pub(crate) fn wheel(&self) -> &Wheel {
+        &self.reactors.here_or(0).wheel
     }
 
     fn stripe(&self, channel: &str) -> &AsyncMutex<()> {
@@ -214,14 +231,15 @@ impl EventHandler for FromBroker {
         if let Some(node) = self.node.upgrade()
             && let Some(channel) = node.hub.channel(channel)
         {
-            // A trace that began at the publisher ends here, however many listen.
-            let _entered = publication.traceparent.as_deref().map(|traceparent| {
-                let span = tracing::info_span!("deliver", otel.kind = "consumer");
-                runtime::trace::set_parent(&span, traceparent);
-                span.entered()
-            });
-            let delivered = channel.publication(epoch, publication);
-            node.after(&channel, delivered);
+            match channel.publication(epoch, publication) {
+                Arrival::Waits => {}
+                Arrival::First => {
+                    let elsewhere = node.hub.stripe(channel.name(), usize::MAX);
+                    let reactor = node.reactors.here_or(elsewhere);
+                    reactor.deliveries.schedule(channel);
+                }
+                Arrival::Many => node.after(&channel, channel.deliver()),
+            }
         }
     }
 
@@ -229,7 +247,8 @@ impl EventHandler for FromBroker {
         if let Some(node) = self.node.upgrade()
             && let Some(channel) = node.hub.channel(channel)
         {
-            channel.membership(joined, &info);
+            let delivered = channel.membership(joined, &info);
+            node.after(&channel, delivered);
         }
     }
 

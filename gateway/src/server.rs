@@ -47,7 +47,7 @@ thread_local! {
 ///
 /// # Errors
 /// The operating system's.
-pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+pub(crate) fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket = if address.is_ipv4() {
         tokio::net::TcpSocket::new_v4()?
     } else {
@@ -57,7 +57,7 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     // What is accepted inherits it.
     socket.set_nodelay(true)?;
     socket.bind(address)?;
-    socket.listen(BACKLOG)
+    socket.listen(BACKLOG)?.into_std()
 }
 
 /// What all connections of a listener share.
@@ -67,9 +67,9 @@ struct Listener {
     cancelled: CancellationToken,
 }
 
-/// Accepts until cancelled.
+/// Accepts until cancelled. What it accepts stays on the thread that this runs on.
 pub(crate) async fn serve(
-    listener: TcpListener,
+    listener: std::net::TcpListener,
     tls: Option<TlsAcceptor>,
     site: Site,
     tasks: TaskTracker,
@@ -82,6 +82,10 @@ pub(crate) async fn serve(
     });
     let cancelled = shared.cancelled.cancelled();
     tokio::pin!(cancelled);
+    let listener = match TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "a listener cannot be polled"),
+    };
     loop {
         let accepted = tokio::select! {
             biased;
@@ -211,7 +215,7 @@ mod tests {
     /// A call less for each connection than setting it on what was accepted.
     #[tokio::test]
     async fn accepted_streams_inherit_that_small_writes_do_not_wait() {
-        let listener = bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let listener = TcpListener::from_std(bind(([127, 0, 0, 1], 0).into()).unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
         let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
         let (accepted, _) = accepted.unwrap();

@@ -323,7 +323,7 @@ impl Session {
             .min();
         self.connection.wake_session_at(next.unwrap_or(0));
         if let Some(next) = next {
-            self.node.wheel.add(&self.connection, next);
+            self.node.wheel().add(&self.connection, next);
         }
     }
 
@@ -331,6 +331,7 @@ impl Session {
     pub(crate) async fn end(&mut self) {
         self.stage = Stage::Over;
         for subscription in self.subscriptions.take_all() {
+            self.leave_hub(&subscription);
             self.let_go(subscription).await;
         }
         if std::mem::take(&mut self.registered) {

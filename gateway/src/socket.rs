@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use parking_lot::Mutex;
 use rustls::ServerConnection;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 /// Plaintext that TLS may hold back for a peer that does not read.
@@ -34,7 +35,26 @@ struct Raw<'a>(&'a TcpStream);
 
 impl Read for Raw<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.try_read(buffer)
+        read_all(self.0, buffer)
+    }
+}
+
+/// Reads what the kernel has. If that was all, the stream is known not to be
+/// readable from then on, which spares the call that would say so: the event loop
+/// tells of every arrival, as it is edge-triggered.
+fn read_all(tcp: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut read = 0;
+    let tried = tcp.try_io(Interest::READABLE, || {
+        let size = buffer.len();
+        read = rustix::io::read(tcp, buffer)?;
+        if read > 0 && read < size {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(())
+    });
+    match tried {
+        Err(error) if read == 0 => Err(error),
+        Ok(()) | Err(_) => Ok(read),
     }
 }
 
@@ -72,7 +92,7 @@ impl Socket {
     /// Reads what is there; 0 at the end of the stream.
     pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Plain(tcp) => tcp.try_read(buffer),
+            Self::Plain(tcp) => read_all(tcp, buffer),
             Self::Tls(tls) => tls.try_read(buffer),
         }
     }

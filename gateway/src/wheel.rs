@@ -1,4 +1,4 @@
-//! Timers of all connections in one wheel: pings, pong deadlines, expiry.
+//! Timers of a reactor's connections in one wheel: pings, pong deadlines, expiry.
 //!
 //! A timer per connection would cost each of them memory and a heap operation;
 //! here it is one weak reference in a slot, and one task for all.

@@ -118,6 +118,14 @@ pub fn encode_publication_push(
     }
 }
 
+/// Whether a frame is one empty command, as official SDKs write it: the answer to a ping.
+pub fn is_empty_command(format: Format, frame: &[u8]) -> bool {
+    match format {
+        Format::Json => frame == b"{}",
+        Format::Protobuf => frame == [0],
+    }
+}
+
 /// Appends what stands between two messages of one frame.
 pub fn join(format: Format, out: &mut Vec<u8>) {
     match format {

@@ -5,12 +5,13 @@
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::task::yield_now;
 use tokio::time::{Sleep, timeout};
 
 use super::{Closing, Connection, Overflow};
@@ -19,8 +20,6 @@ use crate::websocket::frame::{self, Incoming, Reader};
 
 /// Received at once; shared by all connections of a thread.
 const SCRATCH: usize = 64 * 1024;
-/// Reads in a row before others get their turn.
-const READS_IN_A_ROW: usize = 8;
 /// How long a close frame may take to be sent.
 const CLOSE_SEND: Duration = Duration::from_secs(1);
 /// How long the client may take to answer a close frame.
@@ -43,50 +42,131 @@ pub(crate) struct Limits {
 enum Wake {
     Readable,
     Events(Vec<Event>),
-    Closing(Closing),
+    Closing,
 }
 
-/// Runs a connection to its end, and returns why it ended. `early`: bytes that
-/// arrived together with the handshake.
-pub(crate) async fn run(
+/// A connection's task. All of it lies in one allocation, so that what waits (the
+/// future of [`Task::run`]) is small: a node holds one for every idle connection.
+#[derive(Debug)]
+pub(crate) struct Task {
     connection: Arc<Connection>,
-    mut session: Box<Session>,
+    session: Session,
+    reader: Reader,
     limits: Limits,
-    early: Bytes,
-) -> Closing {
-    let mut reader = Reader::default();
-    let mut stall = None;
-    if !early.is_empty() {
-        let received = take(&connection, &mut reader, &early, limits);
-        messages(&connection, &mut session, received, limits).await;
+    /// Runs while the socket takes nothing.
+    stall: Option<Pin<Box<Sleep>>>,
+}
+
+impl Task {
+    /// The task of a connection and its session.
+    pub(crate) fn new(connection: Arc<Connection>, session: Session, limits: Limits) -> Box<Self> {
+        Box::new(Self {
+            connection,
+            session,
+            reader: Reader::default(),
+            limits,
+            stall: None,
+        })
     }
-    drop(early);
-    let closing = loop {
-        match poll_fn(|cx| connection.poll_wake(cx, &mut stall, limits)).await {
-            Wake::Readable => {
-                let received = receive(&connection, &mut reader, limits);
-                if !received.is_empty() {
-                    messages(&connection, &mut session, received, limits).await;
+
+    /// Takes bytes that arrived together with the handshake.
+    pub(crate) async fn early(&mut self, bytes: Bytes) {
+        let messages = self.take(&bytes);
+        drop(bytes);
+        self.messages(messages).await;
+    }
+
+    /// Runs the connection to its end, and returns why it ended.
+    pub(crate) async fn run(mut self: Box<Self>) -> Closing {
+        loop {
+            match poll_fn(|cx| self.connection.poll_wake(cx, &mut self.stall, self.limits)).await {
+                Wake::Readable => {
+                    let (messages, more) = self.receive();
+                    if !messages.is_empty() {
+                        Box::pin(self.messages(messages)).await;
+                    }
+                    if more {
+                        yield_now().await;
+                    }
                 }
+                Wake::Events(events) => Box::pin(self.events(events)).await,
+                Wake::Closing => return Box::pin(self.finish()).await,
             }
-            Wake::Events(events) => {
-                for event in events {
-                    work(&connection, Box::pin(session.on_event(event)), limits).await;
-                }
-            }
-            Wake::Closing(closing) => break closing,
         }
-    };
-    drop(stall);
-    Box::pin(finish(
-        &connection,
-        &mut session,
-        &mut reader,
-        &closing,
-        limits,
-    ))
-    .await;
-    closing
+    }
+
+    /// Reads what the socket has, and returns the messages in it, and whether there
+    /// may be more to read.
+    fn receive(&mut self) -> (Vec<Bytes>, bool) {
+        BUFFER.with_borrow_mut(|buffer| match self.connection.socket.try_read(buffer) {
+            Ok(0) => {
+                self.connection.close(Closing::Lost);
+                (Vec::new(), false)
+            }
+            Ok(n) => (self.take(&buffer[..n]), n == buffer.len()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => (Vec::new(), false),
+            Err(_) => {
+                self.connection.close(Closing::Lost);
+                (Vec::new(), false)
+            }
+        })
+    }
+
+    /// Parses received bytes. Control frames and the answers to pings are dealt
+    /// with here.
+    fn take(&mut self, received: &[u8]) -> Vec<Bytes> {
+        let connection = &self.connection;
+        let mut messages = Vec::new();
+        let mut closed = None;
+        let limit = self.limits.message_size;
+        let parsed = self
+            .reader
+            .read(received, limit, |incoming| match incoming {
+                // Nothing counts after a close frame.
+                _ if closed.is_some() => {}
+                Incoming::Message(message) => {
+                    let is_pong = wire::is_empty_command(connection.format, &message);
+                    if !is_pong || !connection.pong() {
+                        messages.push(message);
+                    }
+                }
+                Incoming::Ping(payload) => {
+                    connection.send(&frame::pong(&payload), Overflow::Disconnect);
+                }
+                Incoming::Pong => {}
+                Incoming::Close(code) => closed = Some(code),
+            });
+        if let Err(violation) = parsed {
+            connection.close(Closing::Violation(violation.code()));
+        } else if let Some(code) = closed {
+            connection.close(Closing::ClientClosed(code));
+        }
+        messages
+    }
+
+    async fn messages(&mut self, messages: Vec<Bytes>) {
+        let (connection, session) = (&self.connection, &mut self.session);
+        let work = async {
+            for message in messages {
+                session.on_message(message).await;
+                // What a client sent before it closed still counts.
+                if connection.is_refused() {
+                    return;
+                }
+            }
+        };
+        supervise(connection, pin!(work), self.limits).await;
+    }
+
+    async fn events(&mut self, events: Vec<Event>) {
+        let session = &mut self.session;
+        let work = async {
+            for event in events {
+                session.on_event(event).await;
+            }
+        };
+        supervise(&self.connection, pin!(work), self.limits).await;
+    }
 }
 
 impl Connection {
@@ -99,8 +179,8 @@ impl Connection {
         self.task.register(cx.waker());
         self.poll_flush(cx, stall, limits);
         let mut shared = self.shared.lock();
-        if let Some(closing) = &shared.closing {
-            return Poll::Ready(Wake::Closing(closing.clone()));
+        if shared.closing.is_some() {
+            return Poll::Ready(Wake::Closing);
         }
         if !shared.mailbox.is_empty() {
             return Poll::Ready(Wake::Events(std::mem::take(&mut shared.mailbox)));
@@ -108,7 +188,10 @@ impl Connection {
         drop(shared);
         match self.socket.poll_readable(cx) {
             Poll::Ready(Ok(())) => Poll::Ready(Wake::Readable),
-            Poll::Ready(Err(_)) => Poll::Ready(Wake::Closing(Closing::Lost)),
+            Poll::Ready(Err(_)) => {
+                self.close(Closing::Lost);
+                Poll::Ready(Wake::Closing)
+            }
             Poll::Pending => Poll::Pending,
         }
     }
@@ -148,86 +231,11 @@ impl Connection {
     }
 }
 
-/// Reads what the socket has, and returns the messages in it.
-fn receive(connection: &Connection, reader: &mut Reader, limits: Limits) -> Vec<Bytes> {
-    BUFFER.with_borrow_mut(|buffer| {
-        let mut messages = Vec::new();
-        for _ in 0..READS_IN_A_ROW {
-            match connection.socket.try_read(buffer) {
-                Ok(0) => {
-                    connection.close(Closing::Lost);
-                    break;
-                }
-                Ok(n) => {
-                    let mut more = take(connection, reader, &buffer[..n], limits);
-                    if messages.is_empty() {
-                        messages = more;
-                    } else {
-                        messages.append(&mut more);
-                    }
-                    if n < buffer.len() {
-                        break;
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(_) => {
-                    connection.close(Closing::Lost);
-                    break;
-                }
-            }
-        }
-        messages
-    })
-}
-
-/// Parses received bytes; control frames are dealt with here.
-fn take(
+/// Lets the session work. What it sends between two waits is written together; and
+/// the outbox is written also while the session waits for something else.
+async fn supervise(
     connection: &Connection,
-    reader: &mut Reader,
-    received: &[u8],
-    limits: Limits,
-) -> Vec<Bytes> {
-    let mut messages = Vec::new();
-    let mut closed = None;
-    let parsed = reader.read(received, limits.message_size, |incoming| match incoming {
-        // Nothing counts after a close frame.
-        _ if closed.is_some() => {}
-        Incoming::Message(message) => messages.push(message),
-        Incoming::Ping(payload) => {
-            connection.send(&frame::pong(&payload), Overflow::Disconnect);
-        }
-        Incoming::Pong => {}
-        Incoming::Close(code) => closed = Some(code),
-    });
-    if let Err(violation) = parsed {
-        connection.close(Closing::Violation(violation.code()));
-    } else if let Some(code) = closed {
-        connection.close(Closing::ClientClosed(code));
-    }
-    messages
-}
-
-async fn messages(
-    connection: &Connection,
-    session: &mut Session,
-    messages: Vec<Bytes>,
-    limits: Limits,
-) {
-    for message in messages {
-        work(connection, Box::pin(session.on_message(message)), limits).await;
-        // What a client sent before it closed still counts.
-        if connection.is_refused() {
-            return;
-        }
-    }
-}
-
-/// Lets the session work. Its future lives on the heap and only meanwhile; what
-/// it sends between two waits is written together; and the outbox is written
-/// also while the session waits for something else.
-async fn work(
-    connection: &Connection,
-    mut work: Pin<Box<impl Future<Output = ()>>>,
+    mut work: Pin<&mut impl Future<Output = ()>>,
     limits: Limits,
 ) {
     let mut stall = None;
@@ -251,44 +259,45 @@ async fn work(
     }
 }
 
-/// Says goodbye: the session lets go of all that it holds, and the close frame is
-/// sent and answered, each within its time.
-async fn finish(
-    connection: &Connection,
-    session: &mut Session,
-    reader: &mut Reader,
-    closing: &Closing,
-    limits: Limits,
-) {
-    let close_frame = match closing {
-        Closing::Disconnect(disconnect) => Some(frame::close(
-            u16::try_from(disconnect.code).unwrap_or(1011),
-            &disconnect.reason,
-        )),
-        Closing::Violation(code) => Some(frame::close(*code, "")),
-        Closing::ClientClosed(code) => Some(frame::close(code.unwrap_or(1000), "")),
-        Closing::Lost | Closing::ConnectFailed => None,
-    };
-    if let Some(close_frame) = close_frame {
-        let mut shared = connection.shared.lock();
-        if matches!(closing, Closing::Disconnect(disconnect) if disconnect.code == wire::Disconnect::SLOW.code)
-        {
-            shared.outbox.discard();
+impl Task {
+    /// Says goodbye: the session lets go of all that it holds, and the close frame
+    /// is sent and answered, each within its time.
+    async fn finish(mut self: Box<Self>) -> Closing {
+        let connection = Arc::clone(&self.connection);
+        let closing = connection.shared.lock().closing.clone();
+        let closing = closing.unwrap_or(Closing::Lost);
+        let close_frame = match &closing {
+            Closing::Disconnect(disconnect) => Some(frame::close(
+                u16::try_from(disconnect.code).unwrap_or(1011),
+                &disconnect.reason,
+            )),
+            Closing::Violation(code) => Some(frame::close(*code, "")),
+            Closing::ClientClosed(code) => Some(frame::close(code.unwrap_or(1000), "")),
+            Closing::Lost | Closing::ConnectFailed => None,
+        };
+        if let Some(close_frame) = close_frame {
+            let mut shared = connection.shared.lock();
+            if matches!(&closing, Closing::Disconnect(disconnect) if disconnect.code == wire::Disconnect::SLOW.code)
+            {
+                shared.outbox.discard();
+            }
+            shared.outbox.push_last(close_frame);
+            drop(shared);
+            // At once if the socket takes it: letting go may wait for the broker.
+            let _written_or_later = connection.flush();
         }
-        shared.outbox.push_last(close_frame);
-        drop(shared);
-        // At once if the socket takes it: letting go may wait for the broker.
-        let _written_or_later = connection.flush();
-    }
-    session.end().await;
-    let _sent_or_late = timeout(CLOSE_SEND.max(limits.write_timeout), flush_all(connection)).await;
-    match closing {
-        // The one who was asked to close waits for the other to hang up (RFC 6455, 7.1.1).
-        Closing::Disconnect(_) | Closing::ConnectFailed => {
-            let _answered_or_late =
-                timeout(CLOSE_ANSWER, closed_by_client(connection, reader)).await;
+        self.session.end().await;
+        let send_within = CLOSE_SEND.max(self.limits.write_timeout);
+        let _sent_or_late = timeout(send_within, flush_all(&connection)).await;
+        match closing {
+            // The one who was asked to close waits for the other to hang up (RFC 6455, 7.1.1).
+            Closing::Disconnect(_) | Closing::ConnectFailed => {
+                let closed = closed_by_client(&connection, &mut self.reader);
+                let _answered_or_late = timeout(CLOSE_ANSWER, closed).await;
+            }
+            Closing::Violation(_) | Closing::ClientClosed(_) | Closing::Lost => {}
         }
-        Closing::Violation(_) | Closing::ClientClosed(_) | Closing::Lost => {}
+        closing
     }
 }
 
@@ -324,17 +333,22 @@ async fn closed_by_client(connection: &Connection, reader: &mut Reader) -> io::R
 mod tests {
     use super::*;
 
-    /// Every idle connection holds one of these. A session's future once slipped
-    /// into it, by being passed on before it was boxed, and made it nine times as
-    /// large.
+    /// Every idle connection holds one of each. A session's future once slipped into
+    /// a task's and made it nine times as large.
     #[test]
-    fn an_idle_task_is_small() {
-        fn size_of_future<F: Future>(
-            _: impl FnOnce(Arc<Connection>, Box<Session>, Limits, Bytes) -> F,
-        ) -> usize {
+    fn what_an_idle_connection_holds_is_small() {
+        fn size_of_future<F: Future>(_: impl FnOnce(Box<Task>) -> F) -> usize {
             size_of::<F>()
         }
-        let size = size_of_future(run);
-        assert!(size <= 640, "{size} bytes");
+        let sizes = [
+            size_of_future(Task::run),
+            size_of::<Task>(),
+            size_of::<Connection>(),
+        ];
+        let limits = [96, 208, 296];
+        assert!(
+            sizes.iter().zip(limits).all(|(&size, limit)| size <= limit),
+            "{sizes:?} bytes"
+        );
     }
 }

@@ -1,18 +1,20 @@
 //! One channel on this node: who listens, and how far its publications have come.
 //!
-//! All listeners of a channel get the same publications in the same order, so the
-//! position is kept once per channel. A hole in the offsets, however it came
+//! What arrives waits in the channel until [`Channel::deliver`]; whatever changes
+//! who listens delivers it first. All listeners of a channel get the same
+//! publications in the same order, so the position is kept once per channel. A hole in the offsets, however it came
 //! about, is seen here and stops delivery until [`Channel::finish_repair`] has
 //! filled it or said that it cannot be.
 
+use std::mem;
 use std::sync::Arc;
 
 use broker::{Position, Publication};
 use parking_lot::Mutex;
 
-use super::encode::{self, Encoded};
+use super::block::{self, Block};
 use super::listeners::{Listener, Listeners};
-use crate::connection::{Connection, Overflow, Sent};
+use crate::connection::{Connection, Overflow};
 use crate::metrics::Metrics;
 use crate::session::Event;
 
@@ -20,8 +22,23 @@ use crate::session::Event;
 /// repair. More mean that recovering is cheaper than waiting.
 const BUFFERED: usize = 4096;
 
+/// Publications that wait to be delivered. Whoever brings one more delivers them.
+const WAITING: usize = 1024;
+
 /// A publication with the epoch of its offset (empty without one).
 pub(crate) type Arrived = (Arc<str>, Publication);
+
+/// What the caller must see to after an arrival.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Arrival {
+    /// The first one that waits: somebody must call [`Channel::deliver`] soon.
+    First,
+    /// Somebody will: nothing.
+    Waits,
+    /// Too many wait: [`Channel::deliver`] must be called now.
+    Many,
+}
 
 /// What the caller must see to after a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +61,8 @@ pub(crate) struct Channel {
     name: Arc<str>,
     overflow: Overflow,
     metrics: Arc<Metrics>,
+    /// Locked for moments only, also while a delivery is being written.
+    waiting: Mutex<Vec<Arrived>>,
     state: Mutex<State>,
 }
 
@@ -79,6 +98,7 @@ impl Channel {
             name,
             overflow,
             metrics,
+            waiting: Mutex::default(),
             state: Mutex::default(),
         }
     }
@@ -144,6 +164,7 @@ impl Channel {
         mut listener: Listener,
     ) -> Result<Delivered, Incomplete> {
         let mut state = self.state.lock();
+        let delivered = self.settle(&mut state);
         let arrived = match state.take_joining(&listener.connection) {
             Some(joining) => joining.buffer.ok_or(Incomplete)?,
             None => Vec::new(),
@@ -161,18 +182,18 @@ impl Channel {
                 }
                 listener.after = publication.offset;
             }
-            send_publication(&listener.connection, &self.name, &of_epoch, &publication);
+            self.send_one(&listener.connection, &of_epoch, &publication);
             if publication.ends_user.as_deref() == Some(listener.connection.user()) {
                 let channel = Arc::clone(&self.name);
                 listener
                     .connection
                     .post(Event::SubscriptionEnded { channel });
-                return Ok(Delivered::Done);
+                return Ok(delivered);
             }
         }
         state.listeners.add(listener);
         if epoch.is_empty() {
-            return Ok(Delivered::Done);
+            return Ok(delivered);
         }
         match &state.epoch {
             None => state.epoch = Some(Arc::clone(epoch)),
@@ -180,14 +201,16 @@ impl Channel {
             Some(_) if state.repairing.is_none() => return Ok(state.begin_repair()),
             Some(_) => {}
         }
-        Ok(Delivered::Done)
+        Ok(delivered)
     }
 
-    /// Takes a connection out, live or joining.
-    pub(crate) fn remove(&self, connection: &Arc<Connection>) -> bool {
+    /// Takes a connection out, live or joining; it gets what arrived before.
+    pub(crate) fn remove(&self, connection: &Arc<Connection>) -> Delivered {
         let mut state = self.state.lock();
+        let delivered = self.settle(&mut state);
         state.take_joining(connection);
-        state.listeners.remove(connection).is_some()
+        state.listeners.remove(connection);
+        delivered
     }
 
     /// How many listen.
@@ -195,78 +218,136 @@ impl Channel {
         self.state.lock().listeners.len()
     }
 
-    /// Delivers a publication to all who listen. Never waits; costs one write per
-    /// listener.
-    pub(crate) fn publication(&self, epoch: &Arc<str>, publication: Publication) -> Delivered {
-        let mut state = self.state.lock();
-        self.arrive(&mut state, epoch, publication)
+    /// Takes a publication in, to be delivered with what else arrives. Never waits
+    /// for a delivery.
+    pub(crate) fn publication(&self, epoch: &Arc<str>, publication: Publication) -> Arrival {
+        let mut waiting = self.waiting.lock();
+        waiting.push((Arc::clone(epoch), publication));
+        match waiting.len() {
+            1 => Arrival::First,
+            WAITING.. => Arrival::Many,
+            _ => Arrival::Waits,
+        }
     }
 
-    fn arrive(&self, state: &mut State, epoch: &Arc<str>, publication: Publication) -> Delivered {
+    /// Delivers what waits to all who listen. Never waits for a client; costs one
+    /// write per listener and some 64 KiB.
+    pub(crate) fn deliver(&self) -> Delivered {
+        self.settle(&mut self.state.lock())
+    }
+
+    fn settle(&self, state: &mut State) -> Delivered {
+        let waiting = mem::take(&mut *self.waiting.lock());
+        if waiting.is_empty() {
+            return Delivered::Done;
+        }
+        let mut delivered = Delivered::Done;
+        let mut block = self.block();
+        for (epoch, publication) in waiting {
+            if self.arrive(state, &mut block, epoch, publication) == Delivered::Repair {
+                delivered = Delivered::Repair;
+            }
+        }
+        self.send(state, &mut block);
+        delivered
+    }
+
+    fn arrive(
+        &self,
+        state: &mut State,
+        block: &mut Block<'_>,
+        epoch: Arc<str>,
+        publication: Publication,
+    ) -> Delivered {
         for joining in &mut state.joining {
-            joining.keep(epoch, &publication);
+            joining.keep(&epoch, &publication);
         }
         if let Some(waiting) = &mut state.repairing {
             // A longer wait is given up: the repair then reads it from history.
             if waiting.len() < BUFFERED {
-                waiting.push((Arc::clone(epoch), publication));
+                waiting.push((epoch, publication));
             }
             return Delivered::Done;
         }
         if publication.offset > 0 {
-            match state.next(epoch, publication.offset) {
-                Next::Expected => {
-                    state.advance(epoch, publication.offset);
-                }
+            match state.next(&epoch, publication.offset) {
+                Next::Expected => state.advance(&epoch, publication.offset),
                 Next::Seen => return Delivered::Done,
                 Next::Hole => {
-                    state.repairing = Some(vec![(Arc::clone(epoch), publication)]);
+                    state.repairing = Some(vec![(epoch, publication)]);
                     return Delivered::Repair;
                 }
             }
         }
-        self.deliver(state, epoch, &publication);
+        self.add(state, block, &epoch, &publication);
         Delivered::Done
     }
 
-    fn deliver(&self, state: &mut State, epoch: &Arc<str>, publication: &Publication) {
-        let mut encoded = Encoded::publication(&self.name, epoch, publication);
-        let mut dropped = 0;
-        for listener in state.listeners.iter() {
-            if publication.offset > 0 && publication.offset <= listener.after {
-                continue;
-            }
-            let Some(frame) = encoded.for_format(listener.connection.format()) else {
-                encode::refuse(&listener.connection);
-                continue;
-            };
-            if listener.connection.send(frame, self.overflow) == Sent::Dropped {
-                dropped += 1;
-            }
+    fn block(&self) -> Block<'_> {
+        Block::new(&self.name)
+    }
+
+    /// Adds a publication to what is sent next, and sends it where it must not wait
+    /// for more: the block is full, or somebody's subscription ends with it.
+    fn add(
+        &self,
+        state: &mut State,
+        block: &mut Block<'_>,
+        epoch: &Arc<str>,
+        publication: &Publication,
+    ) {
+        block.add(epoch, publication);
+        let ends_user = publication.ends_user.as_deref();
+        if block.is_full() || ends_user.is_some() {
+            self.send(state, block);
         }
-        self.metrics
-            .delivered(state.listeners.len() as u64, dropped);
-        if let Some(user) = &publication.ends_user {
-            let ended = state
-                .listeners
-                .remove_where(|one| one.connection.user() == &**user);
-            for listener in ended {
-                listener.connection.post(Event::SubscriptionEnded {
-                    channel: Arc::clone(&self.name),
-                });
-            }
+        let Some(user) = ends_user else {
+            return;
+        };
+        let ended = state
+            .listeners
+            .remove_where(|one| one.connection.user() == user);
+        for listener in ended {
+            listener.connection.post(Event::SubscriptionEnded {
+                channel: Arc::clone(&self.name),
+            });
         }
     }
 
+    /// Sends a block to all who listen, and empties it.
+    fn send(&self, state: &State, block: &mut Block<'_>) {
+        let count = block.len() as u64;
+        if count == 0 {
+            return;
+        }
+        let _spans = block.spans();
+        let mut dropped = 0;
+        for listener in state.listeners.iter() {
+            dropped += block.send(&listener.connection, listener.after, self.overflow);
+        }
+        let listeners = state.listeners.len() as u64;
+        self.metrics.delivered(count, listeners * count, dropped);
+        block.clear();
+    }
+
+    /// Sends one publication to one connection: what arrived while it was joining.
+    fn send_one(&self, connection: &Arc<Connection>, epoch: &Arc<str>, publication: &Publication) {
+        let mut block = self.block();
+        block.add(epoch, publication);
+        block.send(connection, 0, Overflow::Disconnect);
+    }
+
     /// Tells those who asked for it that a client joined or left.
-    pub(crate) fn membership(&self, joined: bool, info: &broker::ClientInfo) {
-        let state = self.state.lock();
-        let mut encoded = Encoded::membership(&self.name, joined, info);
+    pub(crate) fn membership(&self, joined: bool, info: &broker::ClientInfo) -> Delivered {
+        let mut state = self.state.lock();
+        let delivered = self.settle(&mut state);
+        let mut frames = block::Membership::new(&self.name, joined, info);
         for listener in state.listeners.iter().filter(|one| one.join_leave) {
-            if let Some(frame) = encoded.for_format(listener.connection.format()) {
+            if let Some(frame) = frames.for_format(listener.connection.format()) {
                 listener.connection.send(frame, self.overflow);
             }
         }
+        delivered
     }
 
     /// Where the channel stands: the epoch (empty: not known yet), and the offset
@@ -278,7 +359,7 @@ impl Channel {
     /// Notes whether the broker knows the channel, and returns whether it did not
     /// the last time.
     pub(crate) fn note_unknown(&self, unknown: bool) -> bool {
-        std::mem::replace(&mut self.state.lock().unknown, unknown)
+        mem::replace(&mut self.state.lock().unknown, unknown)
     }
 
     /// Begins a repair, unless one is under way.
@@ -295,17 +376,17 @@ impl Channel {
     /// end with "insufficient state" and they come back to recover.
     pub(crate) fn finish_repair(&self, missed: Option<Vec<Arrived>>) -> Delivered {
         let mut state = self.state.lock();
+        let state = &mut *state;
         let waiting = state.repairing.take().unwrap_or_default();
+        let mut block = self.block();
         if let Some(missed) = missed {
             for (epoch, publication) in missed {
                 // Joining clients have it from history or from the first arrival.
                 match state.next(&epoch, publication.offset) {
                     Next::Seen => continue,
-                    Next::Expected | Next::Hole => {
-                        state.advance(&epoch, publication.offset);
-                    }
+                    Next::Expected | Next::Hole => state.advance(&epoch, publication.offset),
                 }
-                self.deliver(&mut state, &epoch, &publication);
+                self.add(state, &mut block, &epoch, &publication);
             }
         } else {
             self.metrics.insufficient_state();
@@ -317,25 +398,26 @@ impl Channel {
             state.epoch = None;
             state.offset = None;
         }
+        let mut delivered = Delivered::Done;
         let mut waiting = waiting.into_iter();
         while let Some((epoch, publication)) = waiting.next() {
             if publication.offset > 0 {
                 match state.next(&epoch, publication.offset) {
                     Next::Seen => continue,
-                    Next::Expected => {
-                        state.advance(&epoch, publication.offset);
-                    }
+                    Next::Expected => state.advance(&epoch, publication.offset),
                     Next::Hole => {
                         let mut rest = vec![(epoch, publication)];
                         rest.extend(waiting);
                         state.repairing = Some(rest);
-                        return Delivered::Repair;
+                        delivered = Delivered::Repair;
+                        break;
                     }
                 }
             }
-            self.deliver(&mut state, &epoch, &publication);
+            self.add(state, &mut block, &epoch, &publication);
         }
-        Delivered::Done
+        self.send(state, &mut block);
+        delivered
     }
 }
 
@@ -416,21 +498,5 @@ impl Joining {
         } else {
             self.buffer = None;
         }
-    }
-}
-
-/// Sends one publication to one connection: what arrived while it was joining.
-fn send_publication(
-    connection: &Arc<Connection>,
-    channel: &str,
-    epoch: &Arc<str>,
-    publication: &Publication,
-) {
-    let mut encoded = Encoded::publication(channel, epoch, publication);
-    match encoded.for_format(connection.format()) {
-        Some(frame) => {
-            connection.send(frame, Overflow::Disconnect);
-        }
-        None => encode::refuse(connection),
     }
 }

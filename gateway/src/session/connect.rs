@@ -82,7 +82,7 @@ impl Session {
         });
         self.connection.connected(&self.user, ping_at);
         if ping.is_some() {
-            node.wheel.add(&self.connection, ping_at);
+            node.wheel().add(&self.connection, ping_at);
         }
         self.reply(id, ReplyBody::Connect(result));
         for one in entered {

@@ -431,6 +431,7 @@ impl Session {
         let Some(subscription) = self.subscriptions.remove(channel) else {
             return;
         };
+        self.leave_hub(&subscription);
         if let Some(unsubscribe) = told {
             let code = unsubscribe.code;
             self.node
@@ -447,11 +448,16 @@ impl Session {
         self.let_go(subscription).await;
     }
 
-    /// Undoes what a subscription did.
+    /// Gets nothing more from a channel; what arrived before is sent.
+    pub(super) fn leave_hub(&self, subscription: &Subscription) {
+        let channel = &subscription.channel;
+        self.node.after(channel, channel.remove(&self.connection));
+    }
+
+    /// Undoes what else a subscription did.
     pub(super) async fn let_go(&mut self, subscription: Subscription) {
         let node = Arc::clone(&self.node);
         let channel = subscription.channel.name();
-        subscription.channel.remove(&self.connection);
         node.metrics.subscriptions.dec();
         if subscription.presence {
             let client = self.connection.id().to_string();

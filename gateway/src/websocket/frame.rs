@@ -224,24 +224,30 @@ impl Header {
 }
 
 fn unmask(masked: &[u8], mask: [u8; 4]) -> Bytes {
-    let mut payload = BytesMut::with_capacity(masked.len());
-    let (words, rest) = masked.as_chunks::<4>();
-    let key = u32::from_ne_bytes(mask);
+    // Copied first, so that what follows is done in place and many bytes at a time.
+    let mut payload = masked.to_vec();
+    let key = u64::from(u32::from_ne_bytes(mask)) * 0x1_0000_0001;
+    let (words, rest) = payload.as_chunks_mut::<8>();
     for word in words {
-        payload.put_slice(&(u32::from_ne_bytes(*word) ^ key).to_ne_bytes());
+        *word = (u64::from_ne_bytes(*word) ^ key).to_ne_bytes();
     }
-    for (byte, mask) in rest.iter().zip(mask) {
-        payload.put_u8(byte ^ mask);
+    for (byte, mask) in rest.iter_mut().zip(mask.iter().cycle()) {
+        *byte ^= mask;
     }
-    payload.freeze()
+    payload.into()
 }
 
 /// Prepares a whole data frame, ready to be sent to any number of clients.
 pub(crate) fn data(opcode: u8, payload: &[u8]) -> Bytes {
-    let mut frame = BytesMut::with_capacity(payload.len() + 10);
-    put_header(&mut frame, opcode, payload.len());
-    frame.put_slice(payload);
-    frame.freeze()
+    let mut frame = Vec::with_capacity(payload.len() + 10);
+    append_data(&mut frame, opcode, payload);
+    frame.into()
+}
+
+/// Prepares a data frame behind others.
+pub(crate) fn append_data(frames: &mut Vec<u8>, opcode: u8, payload: &[u8]) {
+    put_header(frames, opcode, payload.len());
+    frames.put_slice(payload);
 }
 
 /// Prepares a pong that answers a ping.
@@ -266,7 +272,7 @@ pub(crate) fn close(code: u16, reason: &str) -> Bytes {
     data(CLOSE, &payload)
 }
 
-fn put_header(frame: &mut BytesMut, opcode: u8, length: usize) {
+fn put_header(frame: &mut Vec<u8>, opcode: u8, length: usize) {
     frame.put_u8(0x80 | opcode);
     if let (Ok(short), true) = (u8::try_from(length), length < 126) {
         frame.put_u8(short);

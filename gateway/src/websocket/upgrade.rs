@@ -19,7 +19,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use wire::{Disconnect, Format};
 
 use super::handshake::{Choice, Handshake, text};
-use crate::connection::task::{self, Limits};
+use crate::connection::task::{Limits, Task};
 use crate::connection::{Closing, Connection, PingPolicy};
 use crate::http::{Body, Rewound};
 use crate::metrics::{CloseLabels, CodeLabels};
@@ -177,14 +177,7 @@ async fn serve(
         tracing::error!("an upgraded stream is of an unknown kind");
         return;
     };
-    let (connection, session) = begin(&node, socket, choice, trusted_user);
-    let opened = Opened {
-        connection,
-        session,
-        early,
-        _drained: node.connections.token(),
-        node,
-    };
+    let opened = begin(&node, socket, choice, trusted_user, early).await;
     // A task of its own, whose future is small: this one holds the upgrade's.
     let tasks = opened.node.tasks.clone();
     tasks.spawn(opened.run());
@@ -231,14 +224,7 @@ impl Opening {
             return None;
         }
         let socket = stream.into_socket();
-        let (connection, session) = begin(node, socket, self.choice, self.trusted_user);
-        Some(Opened {
-            node: Arc::clone(node),
-            connection,
-            session,
-            early: self.early,
-            _drained: node.connections.token(),
-        })
+        Some(begin(node, socket, self.choice, self.trusted_user, self.early).await)
     }
 }
 
@@ -246,9 +232,7 @@ impl Opening {
 #[derive(Debug)]
 pub(crate) struct Opened {
     node: Arc<Node>,
-    connection: Arc<Connection>,
-    session: Box<Session>,
-    early: Bytes,
+    task: Box<Task>,
     /// The node waits for it when it drains.
     _drained: TaskTrackerToken,
 }
@@ -256,19 +240,20 @@ pub(crate) struct Opened {
 impl Opened {
     /// Runs it to its end.
     pub(crate) async fn run(self) {
-        let limits = limits(&self.node);
-        let closing = task::run(self.connection, self.session, limits, self.early).await;
+        let closing = self.task.run().await;
         ended(&self.node, &closing);
     }
 }
 
-/// Makes a connection, which counts from now on.
-fn begin(
+/// Makes a connection, which counts from now on. `early`: what came behind its
+/// handshake.
+async fn begin(
     node: &Arc<Node>,
     socket: Socket,
     choice: Choice,
     trusted_user: Option<Box<str>>,
-) -> (Arc<Connection>, Box<Session>) {
+    early: Bytes,
+) -> Opened {
     let format = if choice.protobuf {
         Format::Protobuf
     } else {
@@ -290,17 +275,22 @@ fn begin(
         ping,
         stale_at,
     ));
-    node.wheel.add(&connection, stale_at);
+    node.wheel().add(&connection, stale_at);
     node.metrics.connections.inc();
     node.metrics.connections_accepted.inc();
     let session = Session::new(Arc::clone(node), Arc::clone(&connection), trusted_user);
-    (connection, Box::new(session))
-}
-
-fn limits(node: &Node) -> Limits {
-    Limits {
+    let limits = Limits {
         message_size: node.config.websocket.message_size_limit,
         write_timeout: node.config.websocket.write_timeout.get(),
+    };
+    let mut task = Task::new(connection, session, limits);
+    if !early.is_empty() {
+        task.early(early).await;
+    }
+    Opened {
+        node: Arc::clone(node),
+        task,
+        _drained: node.connections.token(),
     }
 }
 

@@ -1,0 +1,99 @@
+//! The threads that connections live on, each with an event loop of its own.
+//!
+//! Everything about one connection happens on one thread: no work is stolen, and
+//! no other thread is woken for a client that says something. A runtime that
+//! shares its tasks among threads costs several microseconds more per wake-up,
+//! which is what an idle connection's heartbeat or a small room is made of.
+
+use std::cell::Cell;
+use std::io;
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::deliveries::Deliveries;
+use crate::wheel::Wheel;
+
+thread_local! {
+    static CURRENT: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+/// One thread's part of the node.
+#[derive(Debug)]
+pub(crate) struct Reactor {
+    handle: Handle,
+    /// The timers of its connections.
+    pub(crate) wheel: Wheel,
+    /// The channels that it has to deliver.
+    pub(crate) deliveries: Deliveries,
+}
+
+/// All of a node.
+#[derive(Debug)]
+pub(crate) struct Reactors {
+    all: Box<[Arc<Reactor>]>,
+    stopped: CancellationToken,
+}
+
+impl Reactors {
+    /// Starts one thread per processor that the process may use.
+    ///
+    /// # Errors
+    /// The operating system's, if a thread or its event loop cannot be made.
+    pub(crate) fn start(clock: Clock) -> io::Result<Self> {
+        let count = std::thread::available_parallelism().map_or(1, usize::from);
+        let stopped = CancellationToken::new();
+        let mut all = Vec::with_capacity(count);
+        for index in 0..count {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
+            all.push(Arc::new(Reactor {
+                handle: runtime.handle().clone(),
+                wheel: Wheel::new(clock),
+                deliveries: Deliveries::default(),
+            }));
+            let stopped = stopped.clone();
+            std::thread::Builder::new()
+                .name(format!("reactor-{index}"))
+                .spawn(move || {
+                    CURRENT.set(Some(index));
+                    runtime.block_on(stopped.cancelled());
+                })?;
+        }
+        Ok(Self {
+            all: all.into(),
+            stopped,
+        })
+    }
+
+    /// Ends the threads, and with them all tasks that still live on them.
+    pub(crate) fn stop(&self) {
+        self.stopped.cancel();
+    }
+
+    /// Each of them.
+    pub(crate) fn iter(&self) -> std::slice::Iter<'_, Arc<Reactor>> {
+        self.all.iter()
+    }
+
+    /// The one that a number stands for, whatever the number.
+    pub(crate) fn at(&self, number: usize) -> &Arc<Reactor> {
+        &self.all[number % self.all.len()]
+    }
+
+    /// The one whose thread this is; on a thread of none, that which `number`
+    /// stands for.
+    pub(crate) fn here_or(&self, number: usize) -> &Arc<Reactor> {
+        self.at(CURRENT.get().unwrap_or(number))
+    }
+}
+
+impl Reactor {
+    /// Where its tasks are spawned.
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+}
