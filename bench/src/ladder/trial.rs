@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::experiment::{Task, Work};
 use super::outcome::Outcome;
 use super::reference;
-use crate::server::{self, Running, Tools, namespace};
+use crate::server::{self, NAMESPACE, Running, Tools, namespace};
 
 /// What the ladder tells a trial.
 #[derive(Args, Debug)]
@@ -139,7 +139,7 @@ fn split(
         command
             .args(["--connections", &(connections / parts).to_string()])
             .args(["--rate", &(rate / parts).to_string()])
-            .args(["--channel", &format!("part{part}-{{}}")])
+            .args(["--channel", &format!("{NAMESPACE}:{part}-{{}}")])
             .args(["--url", url, "--pid", &node.to_string()]);
         Ok(command.spawn()?)
     };

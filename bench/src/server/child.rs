@@ -36,6 +36,9 @@ impl Child {
         let process = command
             .args(arguments)
             .current_dir(dir)
+            // Our surroundings are not its configuration.
+            .env_clear()
+            .envs(std::env::vars_os().filter(|(name, _)| name == "PATH"))
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)

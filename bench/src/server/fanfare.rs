@@ -20,6 +20,9 @@ pub const TOKEN_SECRET: &str = "the bench's secret for tokens";
 /// What all keys in Redis begin with: the default.
 pub const REDIS_PREFIX: &str = "fanfare";
 
+/// What stands before the `:` in the names of all channels.
+pub(crate) const NAMESPACE: &str = "bench";
+
 /// Interval that is the default, and so left out.
 const DEFAULT_HEARTBEAT: u64 = 25;
 
@@ -134,29 +137,30 @@ fn start_node(name: &str, program: &Path, config: &Value, probe: u16, dir: &Path
 }
 
 fn gateway_config(setup: &Setup, port: u16) -> Value {
-    let mut channel = json!({
+    let mut namespace = json!({
+        "name": NAMESPACE,
         "allow_subscribe_for_client": true,
         "allow_publish_for_client": true,
         "allow_history_for_client": true,
     });
     if setup.channels == Channels::History {
-        channel["history_size"] = json!(300);
-        channel["history_ttl"] = json!("5m");
-        channel["force_positioning"] = json!(true);
-        channel["force_recovery"] = json!(true);
+        namespace["history_size"] = json!(300);
+        namespace["history_ttl"] = json!("5m");
+        namespace["force_positioning"] = json!(true);
+        namespace["force_recovery"] = json!(true);
     }
     let mut config = json!({
         "http_server": { "address": "127.0.0.1", "port": port },
         "client": { "token": { "hmac_secret_key": TOKEN_SECRET } },
-        "channel": { "without_namespace": channel },
+        "channel": { "namespaces": [namespace] },
         "rpc": { "ping": { "enabled": true } },
     });
     if setup.heartbeat != DEFAULT_HEARTBEAT {
         let client = &mut config["client"];
         client["ping_interval"] = json!(format!("{}s", setup.heartbeat));
         // It must be less; the default is 8 s.
-        let timeout = setup.heartbeat.saturating_sub(1).clamp(1, 8);
-        client["pong_timeout"] = json!(format!("{timeout}s"));
+        let timeout = (setup.heartbeat * 800).min(8_000);
+        client["pong_timeout"] = json!(format!("{timeout}ms"));
     }
     config
 }

@@ -10,7 +10,8 @@ pub struct Tools {
     pub binaries: PathBuf,
     /// `bench/peers` of the source tree.
     pub peers: PathBuf,
-    /// Peers that had to be built.
+    /// Peers that had to be built: `bench-peers` in the target folder, or what the environment
+    /// variable `BENCH_PEERS` says.
     pub built_peers: PathBuf,
 }
 
@@ -33,7 +34,7 @@ impl Tools {
         Ok(Self {
             binaries: std::path::absolute(binaries.unwrap_or(own))?,
             peers: Path::new(env!("CARGO_MANIFEST_DIR")).join("peers"),
-            built_peers: env::var_os("FANFARE_BENCH_PEERS").map_or(built, PathBuf::from),
+            built_peers: env::var_os("BENCH_PEERS").map_or(built, PathBuf::from),
         })
     }
 
