@@ -5,14 +5,21 @@
 //! the [`Session`]: it appends to a buffer and calls back.
 
 mod centrifuge;
+mod nats;
+mod nchan;
 mod plain;
+mod socketio;
 
 use std::io::Write as _;
+use std::rc::Rc;
 
 use clap::ValueEnum;
 
-pub use self::centrifuge::Centrifuge;
+pub use self::centrifuge::{Centrifuge, sign_token};
+pub use self::nats::Nats;
+pub use self::nchan::Nchan;
 pub use self::plain::Plain;
+pub use self::socketio::SocketIo;
 use crate::clock::Micros;
 use crate::frame::{self, Opcode};
 use crate::latency::Latencies;
@@ -25,6 +32,13 @@ pub enum DialectName {
     CentrifugeJson,
     /// The same in Protobuf.
     CentrifugeProtobuf,
+    /// Listeners over WebSocket, publications by HTTP: nginx with nchan.
+    Nchan,
+    /// The NATS protocol over WebSocket.
+    Nats,
+    /// Engine.IO 4 and Socket.IO 5, over WebSocket alone.
+    #[value(name = "socketio")]
+    SocketIo,
     /// The least there can be: `sub CHANNEL`, `pub CHANNEL PAYLOAD`.
     Ws,
     /// The same, of the server that does nothing but write.
@@ -84,8 +98,12 @@ pub struct Session {
     pub answers_pings: bool,
     /// The number of the last command.
     pub last_id: u32,
+    /// The number of the last answer, where answers have no numbers but an order.
+    pub answered: u32,
     /// Where it recovers from; after subscribing, where it is.
     pub position: Option<Box<Position>>,
+    /// The beginning of something whose rest has not come, where frames do not keep it together.
+    pub carried: Vec<u8>,
 }
 
 impl Session {
@@ -99,7 +117,9 @@ impl Session {
             phase: Phase::Opening,
             answers_pings: false,
             last_id: 0,
+            answered: 0,
             position: None,
+            carried: Vec::new(),
         }
     }
 
@@ -155,6 +175,11 @@ impl Context<'_> {
     /// Sends one WebSocket message.
     pub fn send(&mut self, opcode: Opcode, payload: &[u8]) {
         frame::write(self.out, opcode, payload, self.masks.next());
+    }
+
+    /// Sends bytes as they are, over a connection without frames.
+    pub fn send_bytes(&mut self, bytes: &[u8]) {
+        self.out.extend_from_slice(bytes);
     }
 
     /// The server has shown that it is alive.
@@ -268,19 +293,26 @@ pub trait Dialect {
     }
 }
 
-/// Names of channels, out of a template in which `{}` stands for a number.
+/// Names of channels.
 #[derive(Clone, Debug)]
-pub struct Channels {
-    before: String,
-    after: String,
+pub enum Channels {
+    /// Made of what stands before and after a number.
+    Numbered {
+        /// Before.
+        before: String,
+        /// After.
+        after: String,
+    },
+    /// As the server named them.
+    Named(Rc<[String]>),
 }
 
 impl Channels {
-    /// Reads a template.
+    /// Reads a template, in which `{}` stands for the number.
     #[must_use]
-    pub fn new(template: &str) -> Self {
+    pub fn numbered(template: &str) -> Self {
         let (before, after) = template.split_once("{}").unwrap_or((template, ""));
-        Self {
+        Self::Numbered {
             before: before.to_owned(),
             after: after.to_owned(),
         }
@@ -289,10 +321,17 @@ impl Channels {
     /// Replaces `name` by the name of a channel.
     pub fn write(&self, channel: u32, name: &mut String) {
         name.clear();
-        name.push_str(&self.before);
-        // Formatting into a string does not fail.
-        let _ = std::fmt::Write::write_fmt(name, format_args!("{channel}"));
-        name.push_str(&self.after);
+        match self {
+            Self::Numbered { before, after } => {
+                name.push_str(before);
+                // Formatting into a string does not fail.
+                let _ = std::fmt::Write::write_fmt(name, format_args!("{channel}"));
+                name.push_str(after);
+            }
+            Self::Named(names) => {
+                name.push_str(names.get(channel as usize).map_or("", String::as_str));
+            }
+        }
     }
 
     /// The name of a channel.

@@ -10,6 +10,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use clap::ValueEnum;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
@@ -34,7 +35,7 @@ const UNSENT: usize = 64 << 20;
 pub struct Key(u32);
 
 /// How a connection is left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Leave {
     /// By the end of the stream, as a process that ends does.
     Finish,

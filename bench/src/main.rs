@@ -15,7 +15,7 @@ struct Arguments {
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Runs one scenario against one running server and prints what was measured.
-    Run(bench::run::Options),
+    Run(Box<bench::run::Options>),
     /// Starts servers, runs every scenario against each in turn, and writes the comparison.
     Ladder(bench::ladder::LadderOptions),
     /// Writes the comparison again from the results of a ladder.

@@ -1,120 +1,31 @@
-//! One scenario against one running server: the options, and what becomes of them.
+//! One scenario against one running server: from the options to the outcome.
 
-use std::path::PathBuf;
+mod options;
+
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::{Args, ValueEnum};
+use clap::ValueEnum;
 use serde_json::{Map, Value};
 use wire::Format as WireFormat;
 
-use crate::dialect::{Centrifuge, Channels, Dialect, DialectName, Plain};
+pub use self::options::{Format, Options};
+use crate::dialect::{
+    Centrifuge, Channels, Dialect, DialectName, Nats, Nchan, Plain, SocketIo, sign_token,
+};
 use crate::event_loop::{EventLoop, Parts};
 use crate::fleet::Opening;
 use crate::outcome::{Found, Outcome};
 use crate::payload::Payloads;
 use crate::process::Processes;
 use crate::scenario::broadcast::{self, Broadcast, Pace};
+use crate::scenario::chat::{self, Chat};
 use crate::scenario::idle::{self, Idle};
+use crate::scenario::rpc::{self, Rpc};
+use crate::scenario::storm::{self, Storm};
 use crate::scenario::{ScenarioName, Setup};
 use crate::socket::Tls;
 use crate::target::Target;
-
-/// What is run, against what.
-#[derive(Args, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
-pub struct Options {
-    /// What is done.
-    #[arg(long, value_enum)]
-    pub scenario: ScenarioName,
-    /// The protocol of the server.
-    #[arg(long, value_enum)]
-    pub dialect: DialectName,
-    /// Where listeners connect; several nodes are used in turn. `{channel}` stands for the name of
-    /// the channel.
-    #[arg(long, required = true)]
-    pub url: Vec<String>,
-    /// Where publishers connect, if elsewhere.
-    #[arg(long)]
-    pub publish_url: Vec<String>,
-    /// A process of the server; its descendants count too.
-    #[arg(long)]
-    pub pid: Vec<i32>,
-    /// How many listeners, or connections. Idle and storm 10,000, fanout 1,000, rooms 5,000.
-    #[arg(long)]
-    pub connections: Option<usize>,
-    /// How many publish.
-    #[arg(long, default_value_t = 1)]
-    pub publishers: usize,
-    /// How many listeners share a channel, in rooms.
-    #[arg(long, default_value_t = 10)]
-    pub room_size: usize,
-    /// All connections subscribe to the same channel (idle).
-    #[arg(long)]
-    pub same_channel: bool,
-    /// Publications a second over all channels, whatever becomes of them.
-    #[arg(long, conflicts_with_all = ["max", "one_at_a_time"])]
-    pub rate: Option<f64>,
-    /// As many publications as the server bears: see `--window`.
-    #[arg(long, conflicts_with = "one_at_a_time")]
-    pub max: bool,
-    /// The next publication of a channel when all its listeners have the last.
-    #[arg(long)]
-    pub one_at_a_time: bool,
-    /// With `--max`, how many publications of a channel are on their way to its slowest listener.
-    /// 256 for one channel, 4 for each of many.
-    #[arg(long)]
-    pub window: Option<u32>,
-    /// How long is measured.
-    #[arg(long, default_value_t = 10.0)]
-    pub seconds: f64,
-    /// How long before that the same is done, or nothing (idle).
-    #[arg(long, default_value_t = 2.0)]
-    pub warmup_seconds: f64,
-    /// How long after all have left it is measured what is left.
-    #[arg(long, default_value_t = 60.0)]
-    pub leave_seconds: f64,
-    /// How long nothing may come, at the end, before what is missing is lost.
-    #[arg(long, default_value_t = 3.0)]
-    pub drain_seconds: f64,
-    /// How long nothing may happen before it is given up.
-    #[arg(long, default_value_t = 30.0)]
-    pub patience_seconds: f64,
-    /// Bytes of a publication.
-    #[arg(long, default_value_t = 128)]
-    pub payload_bytes: usize,
-    /// Names of channels; `{}` stands for a number.
-    #[arg(long)]
-    pub channel: Option<String>,
-    /// Key of HS256 tokens: each client is a user of its own. Without it they are anonymous.
-    #[arg(long)]
-    pub token_secret: Option<String>,
-    /// Subscriptions are positioned and recoverable.
-    #[arg(long)]
-    pub recoverable: bool,
-    /// Connections that are being opened at a time.
-    #[arg(long, default_value_t = 64)]
-    pub in_flight: usize,
-    /// Addresses of this machine that connections come from, 127.0.0.1 and the next. 0: as the
-    /// system chooses.
-    #[arg(long, default_value_t = 0)]
-    pub source_addresses: u8,
-    /// File of certificates (PEM) to trust, for wss.
-    #[arg(long)]
-    pub ca_file: Option<PathBuf>,
-    /// How the outcome is printed.
-    #[arg(long, value_enum, default_value_t = Format::Json)]
-    pub format: Format,
-}
-
-/// How the outcome is printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For programs.
-    Json,
-    /// For people.
-    Table,
-}
 
 /// Runs the scenario and prints its outcome.
 ///
@@ -132,15 +43,28 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn outcome(options: &Options) -> anyhow::Result<Outcome> {
+/// Runs the scenario.
+///
+/// # Errors
+///
+/// As [`run`].
+pub fn outcome(options: &Options) -> anyhow::Result<Outcome> {
     raise_file_limit();
-    let mut setup = setup(options)?;
-    let mut parameters = Map::new();
-    let found = run_scenario(options, &mut setup, &mut parameters)?;
+    let mut parameters = Parameters::default();
+    parameters.note("payload_bytes", options.payload_bytes);
+    let found = match options.scenario {
+        ScenarioName::Idle => run_idle(options, &mut parameters),
+        ScenarioName::Fanout | ScenarioName::Rooms | ScenarioName::Redis => {
+            run_broadcast(options, &mut parameters)
+        }
+        ScenarioName::Storm => run_storm(options, &mut parameters),
+        ScenarioName::Rpc => run_rpc(options, &mut parameters),
+        ScenarioName::Chat => run_chat(options, &mut parameters),
+    }?;
     Ok(Outcome {
         scenario: name(&options.scenario),
         dialect: name(&options.dialect),
-        parameters,
+        parameters: parameters.0,
         measures: found.measures,
         counts: found.counts,
         latency_ms: found.latency_ms,
@@ -148,65 +72,125 @@ fn outcome(options: &Options) -> anyhow::Result<Outcome> {
     })
 }
 
-fn run_scenario(
-    options: &Options,
-    setup: &mut Setup,
-    parameters: &mut Map<String, Value>,
-) -> anyhow::Result<Found> {
-    let mut note = |name: &str, value: Value| {
-        parameters.insert(name.to_owned(), value);
-    };
-    note("payload_bytes", options.payload_bytes.into());
-    let connections = |default| options.connections.unwrap_or(default).max(1);
-    match options.scenario {
-        ScenarioName::Idle => {
-            let idle = Idle {
-                connections: connections(10_000),
-                same_channel: options.same_channel,
-                settle: time(options.warmup_seconds)?,
-                quiet: time(options.seconds)?,
-                left: time(options.leave_seconds)?,
-            };
-            note("connections", idle.connections.into());
-            note("same_channel", idle.same_channel.into());
-            note("seconds", options.seconds.into());
-            note("leave_seconds", options.leave_seconds.into());
-            idle::run(setup, idle)
-        }
-        ScenarioName::Fanout | ScenarioName::Rooms => {
-            let many = options.scenario == ScenarioName::Rooms;
-            let listeners = connections(if many { 5_000 } else { 1_000 });
-            let broadcast = Broadcast {
-                listeners,
-                room: if many {
-                    options.room_size.max(1)
-                } else {
-                    listeners
-                },
-                together: many,
-                publishers: options.publishers.max(1),
-                pace: pace(options, many)?,
-                warm_up: time(options.warmup_seconds)?,
-                time: time(options.seconds)?,
-            };
-            note("connections", broadcast.listeners.into());
-            note("room_size", broadcast.room.into());
-            note("publishers", broadcast.publishers.into());
-            note("seconds", options.seconds.into());
-            match broadcast.pace {
-                Pace::Rate(rate) => note("rate", rate.into()),
-                Pace::Window(window) => note("window", window.into()),
-            }
-            broadcast::run(setup, &broadcast)
-        }
+/// What a run is run with, for its outcome.
+#[derive(Default)]
+struct Parameters(Map<String, Value>);
+
+impl Parameters {
+    fn note(&mut self, name: &str, value: impl Into<Value>) {
+        self.0.insert(name.to_owned(), value.into());
     }
+}
+
+fn run_idle(options: &Options, parameters: &mut Parameters) -> anyhow::Result<Found> {
+    let idle = Idle {
+        connections: options.connections.unwrap_or(10_000).max(1),
+        same_channel: options.same_channel,
+        settle: time(options.warmup_seconds)?,
+        quiet: time(options.seconds)?,
+        left: time(options.leave_seconds)?,
+    };
+    parameters.note("connections", idle.connections);
+    parameters.note("same_channel", idle.same_channel);
+    parameters.note("seconds", options.seconds);
+    parameters.note("leave_seconds", options.leave_seconds);
+    idle::run(&mut setup(options, json(options), numbered(options))?, idle)
+}
+
+fn run_broadcast(options: &Options, parameters: &mut Parameters) -> anyhow::Result<Found> {
+    let many = options.scenario != ScenarioName::Fanout;
+    let (listeners, room, publishers) = match options.scenario {
+        ScenarioName::Redis => {
+            let room = options.room_size.unwrap_or(1).max(1);
+            (options.channels.max(1) * room, room, 50)
+        }
+        ScenarioName::Rooms => {
+            let listeners = options.connections.unwrap_or(5_000).max(1);
+            (listeners, options.room_size.unwrap_or(10).max(1), 1)
+        }
+        _ => {
+            let listeners = options.connections.unwrap_or(1_000).max(1);
+            (listeners, listeners, 1)
+        }
+    };
+    let broadcast = Broadcast {
+        listeners,
+        room,
+        together: many,
+        publishers: options.publishers.unwrap_or(publishers).max(1),
+        pace: pace(options, many)?,
+        warm_up: time(options.warmup_seconds)?,
+        time: time(options.seconds)?,
+    };
+    parameters.note("connections", broadcast.listeners);
+    parameters.note("room_size", broadcast.room);
+    parameters.note("publishers", broadcast.publishers);
+    parameters.note("seconds", options.seconds);
+    match broadcast.pace {
+        Pace::Rate(rate) => parameters.note("rate", rate),
+        Pace::Window(window) => parameters.note("window", window),
+    }
+    let mut setup = setup(options, json(options), numbered(options))?;
+    broadcast::run(&mut setup, &broadcast)
+}
+
+fn run_storm(options: &Options, parameters: &mut Parameters) -> anyhow::Result<Found> {
+    let storm = Storm {
+        connections: options.connections.unwrap_or(10_000).max(1),
+        room: options.room_size.unwrap_or(10).max(1),
+        leave: options.leave,
+        recover: options.recover,
+    };
+    parameters.note("connections", storm.connections);
+    parameters.note("room_size", storm.room);
+    parameters.note("recover", storm.recover);
+    parameters.note("leave", name(&storm.leave));
+    parameters.note("in_flight", in_flight(options));
+    let mut setup = setup(options, json(options), numbered(options))?;
+    storm::run(&mut setup, &storm)
+}
+
+fn run_rpc(options: &Options, parameters: &mut Parameters) -> anyhow::Result<Found> {
+    let rpc = Rpc {
+        connections: options.connections.unwrap_or(1_000).max(1),
+        method: options.method.clone(),
+        data: options.data.clone(),
+        rate: options.rate.map(rate).transpose()?,
+        warm_up: time(options.warmup_seconds)?,
+        time: time(options.seconds)?,
+    };
+    parameters.note("connections", rpc.connections);
+    parameters.note("method", rpc.method.as_str());
+    parameters.note("rate", rpc.rate);
+    parameters.note("seconds", options.seconds);
+    rpc::run(&mut setup(options, json(options), numbered(options))?, &rpc)
+}
+
+fn run_chat(options: &Options, parameters: &mut Parameters) -> anyhow::Result<Found> {
+    let chat = Chat {
+        rooms: options.rooms.max(1),
+        members: options.room_size.unwrap_or(2).max(1),
+        window: options.window.unwrap_or(1).max(1),
+        warm_up: time(options.warmup_seconds)?,
+        time: time(options.seconds)?,
+    };
+    parameters.note("rooms", chat.rooms);
+    parameters.note("room_size", chat.members);
+    parameters.note("window", chat.window);
+    parameters.note("seconds", options.seconds);
+    let secret = options.token_secret.as_deref();
+    let secret = secret.context("chat needs users: --token-secret")?;
+    let url = options.url.first().context("--url")?;
+    let rooms = chat::make_rooms(chat, url, |user| sign_token(secret, user))?;
+    let text = Payloads::text(options.payload_bytes);
+    let channels = Channels::Named(rooms.channels.clone());
+    chat::run(&mut setup(options, text, channels)?, chat, &rooms)
 }
 
 /// The pace that is asked for; for one channel one at a time, for many 2,000 a second.
 fn pace(options: &Options, many: bool) -> anyhow::Result<Pace> {
-    if let Some(rate) = options.rate {
-        anyhow::ensure!(rate > 0.0 && rate.is_finite(), "--rate must be above 0");
-        return Ok(Pace::Rate(rate));
+    if let Some(asked) = options.rate {
+        return Ok(Pace::Rate(rate(asked)?));
     }
     if options.max {
         let window = options.window.unwrap_or(if many { 4 } else { 256 });
@@ -219,7 +203,12 @@ fn pace(options: &Options, many: bool) -> anyhow::Result<Pace> {
     Ok(Pace::Rate(2_000.0))
 }
 
-fn setup(options: &Options) -> anyhow::Result<Setup> {
+fn rate(rate: f64) -> anyhow::Result<f64> {
+    anyhow::ensure!(rate > 0.0 && rate.is_finite(), "--rate must be above 0");
+    Ok(rate)
+}
+
+fn setup(options: &Options, payloads: Payloads, channels: Channels) -> anyhow::Result<Setup> {
     let parse = |urls: &[String]| {
         let targets = urls.iter().map(|url| Target::parse(url));
         targets.collect::<anyhow::Result<Vec<_>>>()
@@ -230,12 +219,10 @@ fn setup(options: &Options) -> anyhow::Result<Setup> {
     } else {
         parse(&options.publish_url)?
     };
-    let template = options.channel.as_deref();
-    let channels = Channels::new(template.unwrap_or(default_channel(options.dialect)));
     let event_loop = EventLoop::new(Parts {
-        dialect: dialect(options, channels.clone()),
+        dialect: dialect(options, channels.clone(), &publish_targets)?,
         channels,
-        payloads: Payloads::json(options.payload_bytes),
+        payloads,
         tls: Tls::trusting(options.ca_file.as_deref())?,
         sources: options.source_addresses,
     })?;
@@ -245,35 +232,50 @@ fn setup(options: &Options) -> anyhow::Result<Setup> {
         targets,
         publish_targets,
         opening: Opening {
-            in_flight: options.in_flight.max(1),
+            in_flight: in_flight(options),
             patience: time(options.patience_seconds)?,
         },
         quiet: time(options.drain_seconds)?,
     })
 }
 
-fn default_channel(dialect: DialectName) -> &'static str {
-    match dialect {
-        DialectName::CentrifugeJson | DialectName::CentrifugeProtobuf => "bench:{}",
-        DialectName::Ws | DialectName::Floor => "bench{}",
-    }
+fn in_flight(options: &Options) -> usize {
+    let usual = match options.scenario {
+        ScenarioName::Storm => 1_000,
+        _ => 64,
+    };
+    options.in_flight.unwrap_or(usual).max(1)
 }
 
-fn dialect(options: &Options, channels: Channels) -> Box<dyn Dialect> {
+fn json(options: &Options) -> Payloads {
+    Payloads::json(options.payload_bytes)
+}
+
+fn numbered(options: &Options) -> Channels {
+    Channels::numbered(&options.channel)
+}
+
+fn dialect(
+    options: &Options,
+    channels: Channels,
+    publish_targets: &[Target],
+) -> anyhow::Result<Box<dyn Dialect>> {
+    let recoverable = options.recoverable || options.recover > 0;
     let centrifuge = |format, channels| {
         let secret = options.token_secret.clone();
-        Box::new(Centrifuge::new(
-            format,
-            channels,
-            secret,
-            options.recoverable,
-        ))
+        Box::new(Centrifuge::new(format, channels, secret, recoverable))
     };
-    match options.dialect {
+    Ok(match options.dialect {
         DialectName::CentrifugeJson => centrifuge(WireFormat::Json, channels),
         DialectName::CentrifugeProtobuf => centrifuge(WireFormat::Protobuf, channels),
+        DialectName::Nchan => {
+            let target = publish_targets.first().context("--publish-url")?;
+            Box::new(Nchan::new(target.clone()))
+        }
+        DialectName::Nats => Box::new(Nats::new(channels)),
+        DialectName::SocketIo => Box::new(SocketIo::new(channels)),
         DialectName::Ws | DialectName::Floor => Box::new(Plain::new(channels)),
-    }
+    })
 }
 
 fn time(seconds: f64) -> anyhow::Result<Duration> {

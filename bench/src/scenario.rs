@@ -1,7 +1,10 @@
 //! The scenarios: what is done to a server, and which figures come of it.
 
 pub mod broadcast;
+pub mod chat;
 pub mod idle;
+pub mod rpc;
+pub mod storm;
 
 use std::time::Duration;
 
@@ -23,6 +26,14 @@ pub enum ScenarioName {
     Fanout,
     /// Many channels with few listeners each.
     Rooms,
+    /// All connections are lost at once and come back.
+    Storm,
+    /// Calls and their answers.
+    Rpc,
+    /// Published at one node, delivered by another.
+    Redis,
+    /// Messages that are stored before they are delivered.
+    Chat,
 }
 
 /// What every scenario needs.
@@ -71,4 +82,11 @@ impl Setup {
             (session, targets[place % targets.len()].clone())
         })
     }
+}
+
+/// The channel of each listener, when so many share one.
+#[must_use]
+pub fn rooms(listeners: usize, room: usize) -> Vec<u32> {
+    let rooms = (0..listeners).map(|place| number(place / room.max(1)));
+    rooms.collect()
 }

@@ -150,6 +150,12 @@ impl Traffic {
         })
     }
 
+    /// Publications that the server has acknowledged, where it does.
+    #[must_use]
+    pub fn answered(&self) -> u64 {
+        self.answered
+    }
+
     /// Deliveries that are still to come, if nothing is lost.
     #[must_use]
     pub fn outstanding(&self) -> u64 {
@@ -187,6 +193,12 @@ impl Traffic {
 
     /// Publishes once to a stream, as due at `due`.
     pub fn publish(&mut self, event_loop: &mut EventLoop, stream: usize, due: Micros) {
+        let (connection, marker) = self.next(stream, due);
+        event_loop.publish(connection, marker);
+    }
+
+    /// The next publication of a stream and who publishes it: it counts as sent.
+    pub fn next(&mut self, stream: usize, due: Micros) -> (Key, Marker) {
         let listeners = self.listeners_of(self.streams[stream].channel);
         let stream = &mut self.streams[stream];
         let marker = Marker {
@@ -199,7 +211,7 @@ impl Traffic {
         if let Some(window) = &mut stream.window {
             window.sent(listeners);
         }
-        event_loop.publish(stream.connection, marker);
+        (stream.connection, marker)
     }
 
     /// Publishes wherever a window has room.

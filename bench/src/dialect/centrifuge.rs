@@ -200,10 +200,7 @@ impl Dialect for Centrifuge {
                 Role::Listener => "listener",
                 Role::Publisher => "publisher",
             };
-            let now = SystemTime::now().duration_since(UNIX_EPOCH);
-            let expires = now.unwrap_or_default() + TOKEN_LIFE;
-            let user = format!("{kind}-{}", session.number);
-            auth::sign_hs256(secret, &json!({ "sub": user, "exp": expires.as_secs() }))
+            sign_token(secret, &format!("{kind}-{}", session.number))
         });
         let request = ConnectRequest {
             token: token.unwrap_or_default(),
@@ -287,6 +284,14 @@ impl Dialect for Centrifuge {
         };
         Some(self.command(session, context, Request::Rpc(request)))
     }
+}
+
+/// A token for a user: `listener-N`, `publisher-N`.
+#[must_use]
+pub fn sign_token(secret: &str, user: &str) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let expires = now.unwrap_or_default() + TOKEN_LIFE;
+    auth::sign_hs256(secret, &json!({ "sub": user, "exp": expires.as_secs() }))
 }
 
 /// Where the first message of a frame is.

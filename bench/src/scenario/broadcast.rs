@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use super::Setup;
+use super::rpc::due;
+use super::{Setup, rooms};
 use crate::clock::{Micros, micros, seconds};
 use crate::event_loop::EventLoop;
 use crate::fleet;
@@ -47,9 +48,7 @@ pub enum Pace {
 ///
 /// When a connection fails, a publication is refused, or some listener hears nothing at all.
 pub fn run(setup: &mut Setup, broadcast: &Broadcast) -> anyhow::Result<Found> {
-    let channels: Vec<u32> = (0..broadcast.listeners)
-        .map(|place| crate::traffic::number(place / broadcast.room))
-        .collect();
+    let channels = rooms(broadcast.listeners, broadcast.room);
     let mut traffic = Traffic::new(&channels);
     let listeners = setup.listeners(&channels, broadcast.together);
     fleet::open(
@@ -211,12 +210,7 @@ impl Load {
         now: Micros,
     ) -> Micros {
         loop {
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "a positive time of this run"
-            )]
-            let due = self.begin + (count(self.made) * 1e6 / rate) as u64;
+            let due = due(self.begin, self.made, rate);
             if due > now {
                 return due;
             }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::Setup;
+use super::{Setup, rooms};
 use crate::clock::{micros, seconds};
 use crate::dialect::{Events, Session};
 use crate::event_loop::{EventLoop, Leave};
@@ -40,15 +40,12 @@ pub fn run(setup: &mut Setup, idle: Idle) -> anyhow::Result<Found> {
     let own_before = own_cpu();
     let memory_before = setup.processes.memory()?;
 
-    let channels: Vec<u32> = (0..idle.connections)
-        .map(|place| {
-            if idle.same_channel {
-                0
-            } else {
-                crate::traffic::number(place)
-            }
-        })
-        .collect();
+    let room = if idle.same_channel {
+        idle.connections
+    } else {
+        1
+    };
+    let channels = rooms(idle.connections, room);
     let sessions = setup.listeners(&channels, false);
     let cpu_before = setup.processes.cpu()?;
     let begin = clock.now();
