@@ -16,6 +16,9 @@ pub struct NewEvent {
     pub tags: BTreeMap<String, String>,
     /// The user whose subscriptions to the channel end with this event.
     pub ends_user: Option<String>,
+    /// The trace that it belongs to, as a `traceparent`; `None`: the one in which it
+    /// is appended.
+    pub traceparent: Option<Box<str>>,
 }
 
 impl NewEvent {
@@ -105,14 +108,14 @@ impl Appended {
         events: &[NewEvent],
     ) -> Self {
         let first = top.saturating_sub(events.len() as u64) + 1;
-        let traceparent: Option<Box<str>> = runtime::trace::current_traceparent().map(Into::into);
+        let current: Option<Box<str>> = runtime::trace::current_traceparent().map(Into::into);
         let events = (first..).zip(events).map(|(offset, event)| Event {
             offset,
             data: event.data.clone(),
             tags: event.tags.clone(),
             ends_user: event.ends_user.as_deref().map(Arc::from),
             time_ms,
-            traceparent: traceparent.clone(),
+            traceparent: event.traceparent.clone().or_else(|| current.clone()),
         });
         Self {
             channel: channel.into(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{Position, PublishRequest, PublishedAt};
+use futures_util::future::try_join_all;
 use tokio::sync::oneshot;
 
 use super::Shared;
@@ -12,6 +13,8 @@ use crate::{Appended, Error, Event, LogState, Result};
 
 /// More events than this are rather read from the log again than kept in memory.
 const BATCH_EVENTS: usize = 128;
+/// Events of one channel under way to the broker at a time.
+const PIPELINE: usize = 16;
 /// Events read from the log at a time.
 const PAGE: u32 = 100;
 /// A repair that the broker undoes this often in a row is given up for now.
@@ -82,16 +85,26 @@ async fn publish_batch(shared: &Shared, channel: &str, batch: &Batch) -> Result<
     if batch.bring_up {
         return repair(shared, channel).await;
     }
+    let events: Vec<(&Arc<str>, &Event)> = batch
+        .appended
+        .iter()
+        .flat_map(|appended| appended.events.iter().map(|event| (&appended.epoch, event)))
+        .collect();
     let mut published = 0;
-    for appended in &batch.appended {
-        for event in &appended.events {
-            match publish(shared, channel, &appended.epoch, event).await? {
-                PublishedAt::Appended | PublishedAt::AlreadyThere => {
-                    published = event.offset.max(published);
-                }
-                PublishedAt::Gap { .. } => return repair(shared, channel).await,
-            }
+    for events in events.chunks(PIPELINE) {
+        // They are sent in this order without waiting for one another. Should the broker
+        // get them in another, it finds a gap, and the repair is right in any case.
+        let calls = events
+            .iter()
+            .map(|(epoch, event)| publish(shared, channel, epoch, event));
+        let answers = try_join_all(calls).await?;
+        if answers
+            .iter()
+            .any(|answer| matches!(answer, PublishedAt::Gap { .. }))
+        {
+            return repair(shared, channel).await;
         }
+        published = events.last().map_or(published, |(_, event)| event.offset);
     }
     Ok(published)
 }

@@ -1,5 +1,7 @@
 //! Logs in PostgreSQL.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use sqlx::migrate::Migrator;
 use sqlx::{PgConnection, PgPool};
@@ -26,45 +28,101 @@ pub async fn append(
     channel: &str,
     events: &[NewEvent],
 ) -> Result<Appended> {
+    let appended = append_all(connection, &[(channel, events)]).await?;
+    let appended = appended.into_iter().next();
+    appended.ok_or_else(|| Error::Corrupt("a log that was just appended to is not there".into()))
+}
+
+/// Appends events to several logs, still in one round trip.
+///
+/// Logs must be distinct, and sorted by their channels (by bytes): they are locked in
+/// this order, so that two transactions do not wait for one another. None of them may
+/// be without events. Returns one [`Appended`] for each, in the same order.
+pub async fn append_all(
+    connection: &mut PgConnection,
+    logs: &[(&str, &[NewEvent])],
+) -> Result<Vec<Appended>> {
+    debug_assert!(logs.is_sorted_by(|(one, _), (other, _)| one < other));
     let time_ms = now_ms();
-    let data: Vec<&[u8]> = events.iter().map(|event| event.data.as_ref()).collect();
-    let tags: Vec<Option<String>> = events.iter().map(|event| tags_json(&event.tags)).collect();
-    let ends_user: Vec<Option<&str>> = events
+    let channels: Vec<&str> = logs.iter().map(|(channel, _)| *channel).collect();
+    // Those that are new.
+    let epochs: Vec<String> = logs
         .iter()
-        .map(|event| event.ends_user.as_deref())
+        .map(|_| uuid::Uuid::now_v7().to_string())
         .collect();
-    let (epoch, top): (String, i64) = sqlx::query_as(
-        "with log as (
+    let counts: Vec<i64> = logs
+        .iter()
+        .map(|(_, events)| signed(events.len() as u64))
+        .collect();
+    let mut rows = Rows::default();
+    for (log, (_, events)) in (1..).zip(logs) {
+        for (below_top, event) in (0..events.len() as u64).rev().zip(*events) {
+            rows.logs.push(log);
+            rows.below_top.push(signed(below_top));
+            rows.data.push(&event.data);
+            rows.tags.push(tags_json(&event.tags));
+            rows.ends_user.push(event.ends_user.as_deref());
+        }
+    }
+    let tops: Vec<(String, String, i64)> = sqlx::query_as(
+        "with added as (
+            select * from unnest($1::text[], $2::text[], $3::bigint[])
+                with ordinality as added (channel, epoch, n_events, number)
+        ), log as (
             insert into logs (channel, epoch, top, unpublished_since_ms)
-            values ($1, $2, $3, $4)
+            select channel, epoch, n_events, $4 from added order by number
             on conflict (channel) do update set
-                top = logs.top + $3,
-                unpublished_since_ms = coalesce(logs.unpublished_since_ms, $4)
-            returning epoch, top
+                top = logs.top + excluded.top,
+                unpublished_since_ms =
+                    coalesce(logs.unpublished_since_ms, excluded.unpublished_since_ms)
+            returning channel, epoch, top
         ), appended as (
             insert into log_events (channel, log_offset, data, tags, ends_user, time_ms)
-            select $1, log.top - $3 + event.number, event.data, event.tags, event.ends_user, $4
-            from log, unnest($5::bytea[], $6::text[], $7::text[])
-                with ordinality as event (data, tags, ends_user, number)
+            select log.channel, log.top - event.below_top, event.data, event.tags,
+                event.ends_user, $4
+            from unnest($5::bigint[], $6::bigint[], $7::bytea[], $8::text[], $9::text[])
+                as event (number, below_top, data, tags, ends_user)
+            join added on added.number = event.number
+            join log on log.channel = added.channel
         )
-        select epoch, top from log",
+        select log.channel, log.epoch, log.top from log",
     )
-    .bind(channel)
-    .bind(uuid::Uuid::now_v7().to_string())
-    .bind(signed(events.len() as u64))
+    .bind(channels)
+    .bind(epochs)
+    .bind(counts)
     .bind(time_ms)
-    .bind(data)
-    .bind(tags)
-    .bind(ends_user)
-    .fetch_one(connection)
+    .bind(rows.logs)
+    .bind(rows.below_top)
+    .bind(rows.data)
+    .bind(rows.tags)
+    .bind(rows.ends_user)
+    .fetch_all(connection)
     .await?;
-    Ok(Appended::numbered(
-        channel,
-        epoch,
-        unsigned(top)?,
-        time_ms,
-        events,
-    ))
+    let mut tops: HashMap<String, (String, i64)> = tops
+        .into_iter()
+        .map(|(channel, epoch, top)| (channel, (epoch, top)))
+        .collect();
+    logs.iter()
+        .map(|(channel, events)| {
+            let (epoch, top) = tops.remove(*channel).ok_or_else(|| {
+                Error::Corrupt("a log that was just appended to is not there".into())
+            })?;
+            let top = unsigned(top)?;
+            Ok(Appended::numbered(channel, epoch, top, time_ms, events))
+        })
+        .collect()
+}
+
+/// Rows of `log_events` before they are numbered, by column.
+#[derive(Default)]
+struct Rows<'a> {
+    /// The number of the log, from 1.
+    logs: Vec<i64>,
+    /// How many events of this append come after it in its log.
+    below_top: Vec<i64>,
+    data: Vec<&'a [u8]>,
+    tags: Vec<Option<String>>,
+    ends_user: Vec<Option<&'a str>>,
 }
 
 /// Makes sure that a channel has a log, so that it has an epoch before its first

@@ -61,6 +61,7 @@ async fn events_come_back_as_they_were(store: Store) {
         data: "{\"ü\":\"\u{0}\"}".into(),
         tags: BTreeMap::from([("kind".into(), "left".into())]),
         ends_user: Some("alice".into()),
+        traceparent: None,
     };
     let appended = store.append("room:a", &[NewEvent::new("1"), left]).await;
     store.append("room:b", &events(&["elsewhere"])).await;
