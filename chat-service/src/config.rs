@@ -67,6 +67,8 @@ pub struct DatabaseConfig {
     /// A call that needs the database fails after this time.
     #[serde(with = "duration")]
     pub timeout: Duration,
+    /// Messages that wait to be stored at most; sending more is refused.
+    pub max_waiting_sends: usize,
 }
 
 /// Section `engine`.
@@ -151,6 +153,7 @@ impl Default for DatabaseConfig {
             max_connections: 20,
             migrate: false,
             timeout: Duration::from_secs(5),
+            max_waiting_sends: 4_096,
         }
     }
 }
@@ -209,6 +212,12 @@ impl Schema for Config {
         if database.max_connections == 0 {
             problems.push(Problem::new(
                 "database.max_connections",
+                "must be at least 1",
+            ));
+        }
+        if database.max_waiting_sends == 0 {
+            problems.push(Problem::new(
+                "database.max_waiting_sends",
                 "must be at least 1",
             ));
         }

@@ -28,6 +28,9 @@ pub enum Error {
     /// The key of idempotency was used for something else. `ALREADY_EXISTS`.
     #[error("{0}")]
     Conflict(Cow<'static, str>),
+    /// Too much is under way; it did not happen. Ask again later. `RESOURCE_EXHAUSTED`.
+    #[error("{0}")]
+    Exhausted(Cow<'static, str>),
     /// It cannot be done in the state that the room or message is in.
     /// `FAILED_PRECONDITION`.
     #[error("{0}")]
@@ -50,6 +53,10 @@ impl Error {
         Self::NotFound("no such room".into())
     }
 
+    pub(crate) fn other_text() -> Self {
+        Self::Conflict("client_msg_id was used with another text".into())
+    }
+
     pub(crate) fn not_a_member() -> Self {
         Self::Denied("only members of the room may do this".into())
     }
@@ -64,6 +71,7 @@ impl From<Error> for Status {
             Error::Denied(_) => Self::permission_denied(message),
             Error::NotFound(_) => Self::not_found(message),
             Error::Conflict(_) => Self::already_exists(message),
+            Error::Exhausted(_) => Self::resource_exhausted(message),
             Error::Precondition(_) => Self::failed_precondition(message),
             Error::Unavailable(cause) => {
                 tracing::warn!(error = %chain(&*cause), "call refused: database unavailable");

@@ -198,12 +198,20 @@ impl ChatService for Grpc {
         &self,
         request: Request<pb::SendMessageRequest>,
     ) -> Answer<pb::SendMessageResponse> {
+        let deadline = runtime::grpc::deadline(&request).map(Into::into);
         let (user, request) = caller(request)?;
         let room = RoomId::parse(&request.room_id)?;
         let custom = request.custom.map(data::to_json).transpose()?;
         let sent = self
             .messages
-            .send(&user, &room, request.client_msg_id, request.text, custom)
+            .send(
+                &user,
+                &room,
+                request.client_msg_id,
+                request.text,
+                custom,
+                deadline,
+            )
             .await?;
         Ok(Response::new(pb::SendMessageResponse {
             message: Some(message(sent.message)?),

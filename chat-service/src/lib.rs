@@ -19,6 +19,7 @@ pub mod notifier;
 mod outbox;
 pub mod room;
 pub mod rooms;
+mod sends;
 pub mod service;
 pub mod store;
 mod throttle;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use journal::Publisher;
 use serde_json::value::RawValue;
-use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::announcer::Announcer;
 use crate::deadline::within;
@@ -14,6 +14,7 @@ use crate::event::RoomEvent;
 use crate::message::{Anchor, MAX_CUSTOM, Page, Text, client_msg_id};
 use crate::room::{Role, RoomId, RoomKind};
 use crate::rooms::{LARGE_ROOM, publish, refusal};
+use crate::sends::Sends;
 use crate::store::{
     Marked, MessageChange, MessageChanged, MessageSituation, NewMessage, Rule, SendSituation, Sent,
     Store, Unread,
@@ -30,36 +31,35 @@ pub struct Messages {
     store: Arc<dyn Store>,
     publisher: Publisher,
     announcer: Announcer,
-    /// Told when a notification waits in the outbox.
-    outbox: Arc<Notify>,
+    sends: Sends,
     timeout: Duration,
 }
 
 impl Messages {
     /// Messages in a store; a call that needs it fails after `timeout`.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         store: Arc<dyn Store>,
         publisher: Publisher,
         announcer: Announcer,
-        outbox: Arc<Notify>,
+        sends: Sends,
         timeout: Duration,
     ) -> Self {
         Self {
             store,
             publisher,
             announcer,
-            outbox,
+            sends,
             timeout,
         }
     }
 
     /// Sends a message; a retry gets the first one. When it returns the message is
-    /// stored, whether or not it could be published yet.
+    /// stored, whether or not it could be published yet. Not begun after `deadline`.
     ///
     /// # Errors
     /// [`Error::Conflict`]: the id was used with another text. [`Error::Denied`]: the
-    /// caller may not send here.
+    /// caller may not send here. [`Error::Exhausted`]: too many messages wait.
     pub async fn send(
         &self,
         author: &UserId,
@@ -67,6 +67,7 @@ impl Messages {
         id: String,
         text: String,
         custom: Option<Box<RawValue>>,
+        deadline: Option<Instant>,
     ) -> Result<Sent> {
         if custom
             .as_ref()
@@ -89,15 +90,9 @@ impl Messages {
             text: Text::parse(text)?,
             custom,
             now: Timestamp::now(),
+            traceparent: runtime::trace::current_traceparent().map(Into::into),
         };
-        let sent = within(self.timeout, self.store.send(&new, &may_send)).await?;
-        if let Some(appended) = &sent.appended {
-            publish(&self.publisher, appended.clone());
-        }
-        if sent.notifies {
-            self.outbox.notify_one();
-        }
-        Ok(sent)
+        self.sends.send(new, deadline).await
     }
 
     /// Replaces the text of an own message.
@@ -209,7 +204,7 @@ impl Messages {
     }
 }
 
-fn may_send(situation: &SendSituation) -> Result<()> {
+pub(crate) fn may_send(situation: &SendSituation) -> Result<()> {
     let least = match situation.kind {
         RoomKind::Broadcast => Role::Admin,
         RoomKind::Direct | RoomKind::Group | RoomKind::Public => Role::Member,

@@ -25,11 +25,12 @@ use crate::database::Database;
 use crate::deadline::within;
 use crate::error::Error;
 use crate::grpc::{Grpc, RoomAuthorizer};
-use crate::messages::Messages;
+use crate::messages::{Messages, may_send};
 use crate::metrics::Metrics;
 use crate::notifier::GrpcNotifier;
 use crate::outbox::Outbox;
 use crate::rooms::Rooms;
+use crate::sends::{Sends, SendsConfig};
 use crate::store::Store;
 
 /// Time between two looks whether the database is there.
@@ -130,24 +131,38 @@ pub async fn build(config: &Config, surroundings: Surroundings<'_>) -> anyhow::R
     )
     .context("grpc.shared_key")?;
     let wake = Arc::new(Notify::new());
+    let metrics = Metrics::register(registry);
     let outbox = Outbox {
         store: Arc::clone(&store),
         notifier: Arc::new(GrpcNotifier::new(notify, outgoing)),
         wake: Arc::clone(&wake),
         timeout: settings.timeout,
-        metrics: Metrics::register(registry),
+        metrics: metrics.clone(),
     };
     tasks.spawn(outbox.run(stop));
 
-    let announcer = Announcer::new(broker, tasks);
     let timeout = settings.timeout;
+    let sending = SendsConfig {
+        max_waiting: settings.max_waiting_sends,
+        timeout,
+        tasks: tasks.clone(),
+    };
+    let sends = Sends::new(
+        Arc::clone(&store),
+        publisher.clone(),
+        wake,
+        may_send,
+        sending,
+        metrics,
+    );
+    let announcer = Announcer::new(broker, tasks);
     let rooms = Rooms::new(
         Arc::clone(&store),
         publisher.clone(),
         announcer.clone(),
         timeout,
     );
-    let messages = Messages::new(Arc::clone(&store), publisher, announcer, wake, timeout);
+    let messages = Messages::new(Arc::clone(&store), publisher, announcer, sends, timeout);
     let logs = Logs::new(store.journal(), RoomAuthorizer(rooms.clone()));
     Ok(Services {
         chat: ChatServiceServer::new(Grpc::new(rooms, messages)),

@@ -66,9 +66,21 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         rule: Rule<'_, MemberSituation, MemberChange>,
     ) -> Result<MemberChanged>;
 
-    /// Stores a message if the rule lets the author send, or finds the one that has
-    /// its `client_msg_id`.
-    async fn send(&self, new: &NewMessage, rule: Rule<'_, SendSituation, ()>) -> Result<Sent>;
+    /// Stores messages, of any rooms, in one transaction: those that the rule lets
+    /// their authors send. Finds those whose `client_msg_id` was used before. Each gets
+    /// its own result, in the same order.
+    ///
+    /// # Errors
+    /// As a whole it fails when the transaction does: then none of them was stored, unless
+    /// it is [`Error::Unavailable`], after which nobody knows.
+    async fn send(
+        &self,
+        group: &[NewMessage],
+        rule: Rule<'_, SendSituation, ()>,
+    ) -> Result<Vec<Result<Sent>>>;
+    /// How many calls of [`send`](Self::send) may be under way at once before more only
+    /// wait for one another.
+    fn max_groups(&self) -> usize;
     /// Changes a message as the rule says, on behalf of `actor`.
     async fn change_message(
         &self,
@@ -176,6 +188,8 @@ pub struct NewMessage {
     pub custom: Option<Box<RawValue>>,
     /// When.
     pub now: Timestamp,
+    /// The trace that it belongs to, as a `traceparent`.
+    pub traceparent: Option<Box<str>>,
 }
 
 /// What the rule of sending looks at.

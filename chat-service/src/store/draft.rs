@@ -1,6 +1,6 @@
 //! What a transaction is about to store, made of what it has read. No SQL.
 
-use journal::NewEvent;
+use journal::{Appended, NewEvent};
 
 use super::row::{MessageRow, SendRow};
 use super::{Delivery, MemberChange, NewMessage, NewRoom, Sent, corrupt, unsigned};
@@ -109,12 +109,15 @@ pub(super) fn new_event(
     })
 }
 
-/// A message, and whom to notify of it.
+/// A message, its event, and whom to notify of it.
 #[derive(Debug)]
 pub(super) struct Draft {
     pub(super) message: Message,
     pub(super) fingerprint: String,
+    pub(super) event: NewEvent,
     pub(super) delivery: Option<Delivery>,
+    /// The author's role, which let it be sent.
+    pub(super) role: Option<String>,
 }
 
 impl Draft {
@@ -138,11 +141,25 @@ impl Draft {
             edited_at: None,
             deleted_at: None,
         };
+        let mut event = NewEvent::new(RoomEvent::MessageCreated(&message).encode()?);
+        event.traceparent.clone_from(&new.traceparent);
         Ok(Self {
             delivery: delivery(&message, new, room, kind),
             fingerprint: new.text.fingerprint(),
+            event,
+            role: room.role.clone(),
             message,
         })
+    }
+
+    /// What its author gets once it is committed.
+    pub(super) fn into_sent(self, appended: Appended) -> Sent {
+        Sent {
+            message: self.message,
+            offset: appended.position().offset,
+            appended: Some(appended),
+            notifies: self.delivery.is_some(),
+        }
     }
 }
 
@@ -181,9 +198,7 @@ fn delivery(
 pub(super) fn duplicate(new: &NewMessage, row: Option<MessageRow>) -> Result<Sent> {
     let row = row.ok_or_else(|| corrupt("a message that was seen is not there".into()))?;
     if row.fingerprint != new.text.fingerprint() {
-        return Err(Error::Conflict(
-            "client_msg_id was used with another text".into(),
-        ));
+        return Err(Error::other_text());
     }
     Ok(Sent {
         offset: unsigned(row.event_offset)?,
@@ -211,9 +226,26 @@ pub(super) fn containing(text: &str) -> String {
     pattern
 }
 
-pub(super) fn is_unique_violation(cause: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
-    cause
-        .downcast_ref::<sqlx::Error>()
-        .and_then(sqlx::Error::as_database_error)
-        .is_some_and(sqlx::error::DatabaseError::is_unique_violation)
+/// A transaction to be repeated: what it had looked at changed before it got the lock.
+#[derive(Debug, thiserror::Error)]
+#[error("a room or member changed while its lock was waited for")]
+pub(super) struct Stale;
+
+impl From<Stale> for Error {
+    fn from(stale: Stale) -> Self {
+        Self::Internal(stale.into())
+    }
+}
+
+/// How often a stale transaction is begun.
+pub(super) const LOOKS: usize = 3;
+
+/// Whether a transaction failed because of what another did at the same time: the same
+/// message was sent, or the author's role changed. Now it is visible.
+pub(super) fn is_stale(cause: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    cause.is::<Stale>()
+        || cause
+            .downcast_ref::<sqlx::Error>()
+            .and_then(sqlx::Error::as_database_error)
+            .is_some_and(sqlx::error::DatabaseError::is_unique_violation)
 }

@@ -176,6 +176,9 @@ impl MessageRow {
 /// The room under lock, for sending.
 #[derive(Debug, sqlx::FromRow)]
 pub(super) struct SendRow {
+    /// Of the message in its group, from 1; where messages are looked at together.
+    #[sqlx(default)]
+    pub(super) number: i64,
     pub(super) kind: String,
     pub(super) name: String,
     pub(super) last_message_seq: i64,

@@ -1,5 +1,5 @@
 //! The statements that both databases understand, once: a macro that implements
-//! [`Store`](super::Store) over `begin()`, `read()`, `log` and `insert_message` of
+//! [`Store`](super::Store) over `begin()`, `read()`, `log`, `send` and `MAX_GROUPS` of
 //! the module that uses it.
 //!
 //! SQL that differs comes in as literals. `users` is a table of the users in the
@@ -169,16 +169,26 @@ macro_rules! implement_store {
 
             async fn send(
                 &self,
-                new: &NewMessage,
+                group: &[NewMessage],
                 rule: Rule<'_, SendSituation, ()>,
-            ) -> Result<Sent> {
-                match self.try_send(new, rule).await {
-                    // The same message was sent at the same time: now it is visible.
-                    Err(Error::Internal(cause)) if is_unique_violation(&*cause) => {
-                        self.try_send(new, rule).await
+            ) -> Result<Vec<Result<Sent>>> {
+                for _ in 0..LOOKS {
+                    let mut transaction = self.begin().await?;
+                    match send(&mut transaction, group, rule).await {
+                        Ok(results) => {
+                            transaction.commit().await?;
+                            return Ok(results);
+                        }
+                        Err(Error::Internal(cause)) if is_stale(&*cause) => {}
+                        Err(error) => return Err(error),
                     }
-                    result => result,
                 }
+                let cause = "rooms or members changed at the same time, again and again";
+                Err(Error::Unavailable(cause.into()))
+            }
+
+            fn max_groups(&self) -> usize {
+                MAX_GROUPS
             }
 
             async fn change_message(
@@ -404,69 +414,6 @@ macro_rules! implement_store {
             fn journal(&self) -> Arc<dyn Journal> {
                 let journal: fn(&$store) -> Arc<dyn Journal> = $journal;
                 journal(self)
-            }
-        }
-
-        impl $store {
-            async fn try_send(
-                &self,
-                new: &NewMessage,
-                rule: Rule<'_, SendSituation, ()>,
-            ) -> Result<Sent> {
-                let mut transaction = self.begin().await?;
-                // One trip: the room's lock, the author's role, and whether it is a retry.
-                let row: Option<SendRow> = sqlx::query_as(concat!(
-                    "with room as materialized (
-                        select kind, name, last_message_seq, activity_ms, user_low, user_high
-                        from rooms where room_id = $1",
-                    $lock,
-                    ") select room.*,
-                        (select role from members where room_id = $1 and user_id = $2) as role,
-                        (select seq from messages
-                            where room_id = $1 and author = $2 and client_msg_id = $3)
-                            as duplicate
-                    from room"
-                ))
-                .bind(new.room.as_str())
-                .bind(new.author.as_str())
-                .bind(&new.client_msg_id)
-                .fetch_optional(&mut *transaction)
-                .await?;
-                let row = row.ok_or_else(Error::no_room)?;
-                let author = row.role.as_deref().map(role).transpose()?;
-                let kind = room_kind(&row.kind)?;
-                rule(&SendSituation { kind, author })?;
-                if let Some(seq) = row.duplicate {
-                    let row = message(&mut transaction, &new.room, unsigned(seq)?).await?;
-                    return duplicate(new, row);
-                }
-                let mentions =
-                    resolve(&mut transaction, &new.room, new.text.mentioned()).await?;
-                let draft = Draft::new(new, &row, kind, mentions)?;
-                let event = NewEvent::new(RoomEvent::MessageCreated(&draft.message).encode()?);
-                let channel = new.room.channel();
-                let appended = log::append(&mut transaction, &channel, &[event]).await?;
-                let offset = appended.position().offset;
-                let stored =
-                    insert_message(&mut transaction, &draft, offset, row.role.as_deref()).await?;
-                if !stored {
-                    // The role changed between the look and the lock: ask again.
-                    let cause = "the author's membership changed at the same time";
-                    return Err(Error::Unavailable(cause.into()));
-                }
-                if !draft.message.mentions.is_empty() {
-                    insert_mentions(&mut transaction, &draft.message).await?;
-                }
-                if let Some(delivery) = &draft.delivery {
-                    insert_delivery(&mut transaction, delivery, new.now).await?;
-                }
-                transaction.commit().await?;
-                Ok(Sent {
-                    notifies: draft.delivery.is_some(),
-                    message: draft.message,
-                    offset,
-                    appended: Some(appended),
-                })
             }
         }
 
@@ -713,28 +660,6 @@ macro_rules! implement_store {
             .fetch_all(connection)
             .await?;
             Ok(members.into_iter().map(UserId::stored).collect())
-        }
-
-        async fn insert_delivery(
-            connection: &mut $connection,
-            delivery: &Delivery,
-            now: Timestamp,
-        ) -> Result<()> {
-            sqlx::query(
-                "insert into outbox (room_id, seq, kind, users, title, body, actor, due_ms)
-                values ($1, $2, $3, $4, $5, $6, $7, $8)",
-            )
-            .bind(delivery.room.as_str())
-            .bind(signed(delivery.seq))
-            .bind(&delivery.kind)
-            .bind(serde_json::json!(delivery.users).to_string())
-            .bind(&delivery.title)
-            .bind(&delivery.body)
-            .bind(&delivery.actor)
-            .bind(now.millis())
-            .execute(connection)
-            .await?;
-            Ok(())
         }
     };
 }

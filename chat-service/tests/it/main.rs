@@ -4,6 +4,7 @@
 
 mod channel;
 mod faults;
+mod groups;
 mod messages;
 mod notifications;
 mod process;

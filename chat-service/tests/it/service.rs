@@ -38,6 +38,7 @@ pub(crate) struct TestService {
     pub(crate) tasks: TaskTracker,
     channel: Channel,
     database: Database,
+    registry: Registry,
 }
 
 enum Database {
@@ -91,8 +92,13 @@ impl TestService {
 
     /// A service on a database that the test looks after.
     pub(crate) async fn on(url: &str) -> Self {
+        Self::on_with(url, |_| {}).await
+    }
+
+    /// The same, with other settings than the tests'.
+    pub(crate) async fn on_with(url: &str, set: impl FnOnce(&mut Config)) -> Self {
         let database = Database::Elsewhere(url.to_owned());
-        Self::start(database, Arc::default(), Notifications::default()).await
+        Self::start_with(database, Arc::default(), Notifications::default(), set).await
     }
 
     /// Another process on the same database, with another broker.
@@ -106,6 +112,15 @@ impl TestService {
         broker: Arc<MemoryBroker>,
         notifications: Notifications,
     ) -> Self {
+        Self::start_with(database, broker, notifications, |_| {}).await
+    }
+
+    async fn start_with(
+        database: Database,
+        broker: Arc<MemoryBroker>,
+        notifications: Notifications,
+        set: impl FnOnce(&mut Config),
+    ) -> Self {
         let (stop, tasks, readiness) = (
             CancellationToken::new(),
             TaskTracker::new(),
@@ -115,11 +130,13 @@ impl TestService {
         config.database.url = SecretUrl::new(database.url());
         config.database.migrate = true;
         config.database.timeout = Duration::from_secs(2);
+        set(&mut config);
+        let mut registry = Registry::default();
         let notify = Routes::new(NotifyServiceServer::new(notifications.clone()));
         let surroundings = Surroundings {
             broker: broker.clone(),
             notify: serve_on_free_port(notify, &stop).await,
-            registry: &mut Registry::default(),
+            registry: &mut registry,
             readiness: readiness.clone(),
             tasks: tasks.clone(),
             stop: stop.clone(),
@@ -133,7 +150,18 @@ impl TestService {
             stop,
             tasks,
             database,
+            registry,
         }
+    }
+
+    /// The value of a metric without labels, such as `fanfare_chat_send_groups_total`.
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
+        let value = text
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("{name} ")));
+        value.unwrap().parse().unwrap()
     }
 
     /// The service as a user calls it.
