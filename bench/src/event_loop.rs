@@ -305,10 +305,12 @@ impl EventLoop {
             // It was left since.
             return Ok(());
         };
+        let ended = epoll::EventFlags::RDHUP | epoll::EventFlags::HUP | epoll::EventFlags::ERR;
         if connection.stage == Stage::Connecting {
-            match connection.socket.take_error() {
-                Ok(None) => {}
-                Ok(Some(error)) | Err(error) => return Err(format!("connect: {error}")),
+            if flags.intersects(ended)
+                && let Ok(Some(error)) | Err(error) = connection.socket.take_error()
+            {
+                return Err(format!("connect: {error}"));
             }
             match connection.framing {
                 Framing::WebSocket => {
@@ -323,7 +325,6 @@ impl EventLoop {
             return Ok(());
         };
         connection.flush()?;
-        let ended = epoll::EventFlags::RDHUP | epoll::EventFlags::HUP | epoll::EventFlags::ERR;
         if flags.intersects(epoll::EventFlags::IN | ended) {
             self.read(index, flags.intersects(ended), events)?;
         }

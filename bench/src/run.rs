@@ -252,7 +252,11 @@ fn json(options: &Options) -> Payloads {
 }
 
 fn numbered(options: &Options) -> Channels {
-    Channels::numbered(&options.channel)
+    let usual = match options.dialect {
+        DialectName::CentrifugeJson | DialectName::CentrifugeProtobuf => "bench:{}",
+        _ => "bench{}",
+    };
+    Channels::numbered(options.channel.as_deref().unwrap_or(usual))
 }
 
 fn dialect(

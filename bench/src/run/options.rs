@@ -79,9 +79,10 @@ pub struct Options {
     /// Bytes of a publication.
     #[arg(long, default_value_t = 128)]
     pub payload_bytes: usize,
-    /// Names of channels; `{}` stands for a number.
-    #[arg(long, default_value = "bench{}")]
-    pub channel: String,
+    /// Names of channels; `{}` stands for a number. `bench:{}` where there are namespaces, else
+    /// `bench{}`.
+    #[arg(long)]
+    pub channel: Option<String>,
     /// Key of HS256 tokens: each client is a user of its own. Without it they are anonymous.
     #[arg(long)]
     pub token_secret: Option<String>,
