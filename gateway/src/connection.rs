@@ -9,6 +9,7 @@ pub(crate) mod task;
 
 use std::io;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
@@ -17,6 +18,7 @@ use uuid::Uuid;
 use wire::{Disconnect, Format};
 
 use crate::clock::Millis;
+use crate::config::Config;
 use crate::outbox::{Outbox, Pushed};
 use crate::session::Event;
 use crate::socket::Socket;
@@ -69,19 +71,52 @@ enum Heartbeat {
     Stale { at: Millis },
     /// The next ping goes out at this time.
     Idle { ping_at: Millis },
-    /// A ping is out; the client must answer until `pong_until`.
-    Waiting { pong_until: Millis, ping_at: Millis },
+    /// A ping went out, and the client must answer within its time.
+    Waiting { since: Millis },
 }
 
-/// How often the server pings.
+/// How often the server pings, in milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PingPolicy {
     /// Time between two pings.
     pub(crate) interval: u64,
-    /// How long the client may take to answer.
+    /// How long the client may take to answer; 0: it need not.
     pub(crate) timeout: u64,
-    /// Pings are WebSocket control frames instead of empty replies.
-    pub(crate) native: bool,
+}
+
+/// What all connections of a node obey.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    /// Bytes that may wait in an outbox.
+    queue_limit: usize,
+    /// Largest message that a client may send, in bytes.
+    message_size: usize,
+    /// How long a blocked write may make no progress.
+    write_timeout: Duration,
+    ping: Option<PingPolicy>,
+    /// Milliseconds that a client has to send `connect`.
+    stale_after: u64,
+}
+
+impl Rules {
+    /// As configured.
+    pub(crate) fn new(config: &Config) -> Self {
+        let client = &config.client;
+        Self {
+            queue_limit: client.queue_max_size,
+            message_size: config.websocket.message_size_limit,
+            write_timeout: config.websocket.write_timeout.get(),
+            ping: (!client.ping_interval.get().is_zero()).then(|| PingPolicy {
+                interval: milliseconds(client.ping_interval.get()),
+                timeout: milliseconds(client.pong_timeout.get()),
+            }),
+            stale_after: milliseconds(client.stale_close_delay.get()),
+        }
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX / 4)
 }
 
 /// See the module.
@@ -89,9 +124,10 @@ pub(crate) struct PingPolicy {
 pub(crate) struct Connection {
     id: Uuid,
     format: Format,
+    /// Pings are WebSocket control frames instead of empty replies.
+    native_ping: bool,
     socket: Socket,
-    queue_limit: usize,
-    ping: Option<PingPolicy>,
+    rules: Arc<Rules>,
     user: OnceLock<Arc<str>>,
     task: AtomicWaker,
     shared: Mutex<Shared>,
@@ -100,8 +136,12 @@ pub(crate) struct Connection {
 #[derive(Debug)]
 struct Shared {
     outbox: Outbox,
-    mailbox: Vec<Event>,
-    closing: Option<Closing>,
+    #[expect(
+        clippy::box_collection,
+        reason = "small in each connection, most of which have none"
+    )]
+    mailbox: Option<Box<Vec<Event>>>,
+    closing: Option<Box<Closing>>,
     heartbeat: Heartbeat,
     /// When the session wants an [`Event::Tick`]; 0: never.
     session_at: Millis,
@@ -113,26 +153,28 @@ struct Shared {
 }
 
 impl Connection {
-    /// A connection that must send `connect` before `stale_at`.
+    /// A connection whose client must send `connect` before long. `native_ping`:
+    /// it wants control frames as pings.
     pub(crate) fn new(
         socket: Socket,
         format: Format,
-        queue_limit: usize,
-        ping: Option<PingPolicy>,
-        stale_at: Millis,
+        native_ping: bool,
+        rules: Arc<Rules>,
+        now: Millis,
     ) -> Self {
+        let stale_at = now + rules.stale_after;
         Self {
             // A version 4, of the thread's generator: no system call.
             id: uuid::Builder::from_random_bytes(rand::random()).into_uuid(),
             format,
+            native_ping,
             socket,
-            queue_limit,
-            ping,
+            rules,
             user: OnceLock::new(),
             task: AtomicWaker::new(),
             shared: Mutex::new(Shared {
                 outbox: Outbox::default(),
-                mailbox: Vec::new(),
+                mailbox: None,
                 closing: None,
                 heartbeat: Heartbeat::Stale { at: stale_at },
                 session_at: 0,
@@ -160,7 +202,17 @@ impl Connection {
 
     /// The heartbeat that it was promised.
     pub(crate) fn ping_policy(&self) -> Option<PingPolicy> {
-        self.ping
+        self.rules.ping
+    }
+
+    /// Pings are control frames, which the client's WebSocket answers by itself.
+    pub(crate) fn has_native_ping(&self) -> bool {
+        self.native_ping
+    }
+
+    /// The first time to be called by the wheel.
+    pub(crate) fn first_tick(&self, now: Millis) -> Millis {
+        now + self.rules.stale_after
     }
 
     /// The client is known from here on, and is pinged: the first time at
@@ -193,7 +245,7 @@ impl Connection {
         let corked = shared.corked;
         let pushed = shared
             .outbox
-            .push(frame, self.queue_limit, corked, |slices| {
+            .push(frame, self.rules.queue_limit, corked, |slices| {
                 self.socket.try_write(slices)
             });
         match pushed {
@@ -223,11 +275,12 @@ impl Connection {
         if shared.closing.is_some() {
             return;
         }
-        if shared.mailbox.len() >= MAILBOX {
+        let mailbox = shared.mailbox.get_or_insert_default();
+        if mailbox.len() >= MAILBOX {
             self.start_closing(&mut shared, Closing::Disconnect(Disconnect::SLOW));
             return;
         }
-        shared.mailbox.push(event);
+        mailbox.push(event);
         drop(shared);
         self.task.wake();
     }
@@ -239,7 +292,7 @@ impl Connection {
 
     fn start_closing(&self, shared: &mut Shared, closing: Closing) {
         if shared.closing.is_none() {
-            shared.closing = Some(closing);
+            shared.closing = Some(Box::new(closing));
             self.task.wake();
         }
     }
@@ -248,7 +301,7 @@ impl Connection {
     /// commands are not carried out.
     fn is_refused(&self) -> bool {
         matches!(
-            self.shared.lock().closing,
+            self.shared.lock().closing.as_deref(),
             Some(Closing::Disconnect(_) | Closing::Violation(_) | Closing::ConnectFailed)
         )
     }
@@ -283,12 +336,13 @@ impl Connection {
     /// A pong arrived. `false`: none was due.
     pub(crate) fn pong(&self) -> bool {
         let mut shared = self.shared.lock();
-        match shared.heartbeat {
-            Heartbeat::Waiting { ping_at, .. } => {
+        match (shared.heartbeat, self.rules.ping) {
+            (Heartbeat::Waiting { since }, Some(policy)) => {
+                let ping_at = since + policy.interval;
                 shared.heartbeat = Heartbeat::Idle { ping_at };
                 true
             }
-            Heartbeat::Stale { .. } | Heartbeat::Idle { .. } => false,
+            _ => false,
         }
     }
 
@@ -299,36 +353,35 @@ impl Connection {
             return None;
         }
         let mut ping = false;
-        let next = match (shared.heartbeat, self.ping) {
+        let next = match (shared.heartbeat, self.rules.ping) {
             (Heartbeat::Stale { at }, _) if now >= at => {
                 self.start_closing(&mut shared, Closing::Disconnect(Disconnect::STALE));
                 return None;
             }
             (Heartbeat::Stale { at }, _) => at,
-            (Heartbeat::Waiting { pong_until, .. }, _) if now >= pong_until && !shared.busy => {
-                self.start_closing(&mut shared, Closing::Disconnect(Disconnect::NO_PONG));
-                return None;
+            (Heartbeat::Waiting { since }, Some(policy)) => {
+                let pong_until = since + policy.timeout;
+                if now >= pong_until && !shared.busy {
+                    self.start_closing(&mut shared, Closing::Disconnect(Disconnect::NO_PONG));
+                    return None;
+                }
+                pong_until.max(now + 1)
             }
-            (Heartbeat::Waiting { pong_until, .. }, _) => pong_until.max(now + 1),
             (Heartbeat::Idle { ping_at }, Some(policy)) if now >= ping_at => {
                 ping = true;
-                let ping_at = now + policy.interval;
                 // A native ping is answered by a pong frame, which needs no check
                 // of its own: a dead peer fails at the next writes.
-                if policy.native || policy.timeout == 0 {
+                if self.native_ping || policy.timeout == 0 {
+                    let ping_at = now + policy.interval;
                     shared.heartbeat = Heartbeat::Idle { ping_at };
                     ping_at
                 } else {
-                    let pong_until = now + policy.timeout;
-                    shared.heartbeat = Heartbeat::Waiting {
-                        pong_until,
-                        ping_at,
-                    };
-                    pong_until
+                    shared.heartbeat = Heartbeat::Waiting { since: now };
+                    now + policy.timeout
                 }
             }
             (Heartbeat::Idle { ping_at }, Some(_)) => ping_at,
-            (Heartbeat::Idle { .. }, None) => Millis::MAX,
+            (Heartbeat::Idle { .. } | Heartbeat::Waiting { .. }, None) => Millis::MAX,
         };
         let session_at = shared.session_at;
         let session_due = session_at != 0 && now >= session_at;
@@ -340,7 +393,7 @@ impl Connection {
             self.post(Event::Tick);
         }
         if ping {
-            self.send(&ping_frame(self.format, self.ping), Overflow::Drop);
+            self.send(&self.ping_frame(), Overflow::Drop);
         }
         let next = if session_at == 0 || session_due {
             next
@@ -379,20 +432,20 @@ impl Connection {
         Ok(written && self.socket.try_flush()?)
     }
 
+    fn ping_frame(&self) -> Bytes {
+        if self.native_ping {
+            return frame::ping();
+        }
+        match self.format {
+            // An empty reply: `{}` in a text frame, one message of length 0 in a
+            // binary one.
+            Format::Json => Bytes::from_static(&[0x81, 2, b'{', b'}']),
+            Format::Protobuf => Bytes::from_static(&[0x82, 1, 0]),
+        }
+    }
+
     /// Bytes that wait in the outbox.
     pub(crate) fn queued_bytes(&self) -> usize {
         self.shared.lock().outbox.bytes()
-    }
-}
-
-fn ping_frame(format: Format, policy: Option<PingPolicy>) -> Bytes {
-    if policy.is_some_and(|policy| policy.native) {
-        return frame::ping();
-    }
-    match format {
-        // An empty reply: `{}` in a text frame, one message of length 0 in a
-        // binary one.
-        Format::Json => Bytes::from_static(&[0x81, 2, b'{', b'}']),
-        Format::Protobuf => Bytes::from_static(&[0x82, 1, 0]),
     }
 }

@@ -35,7 +35,7 @@ pub(crate) struct Hub {
 #[derive(Debug)]
 enum Connections {
     One(Arc<Connection>),
-    Many(HashMap<Uuid, Arc<Connection>>),
+    Many(Box<HashMap<Uuid, Arc<Connection>>>),
 }
 
 impl Hub {
@@ -143,8 +143,8 @@ impl Hub {
             Some(connections) => {
                 if let Connections::One(first) = connections {
                     let both = [Arc::clone(first), Arc::clone(connection)];
-                    *connections =
-                        Connections::Many(both.into_iter().map(|one| (one.id(), one)).collect());
+                    let both = both.into_iter().map(|one| (one.id(), one));
+                    *connections = Connections::Many(Box::new(both.collect()));
                 }
             }
         }

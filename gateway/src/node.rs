@@ -21,6 +21,7 @@ use crate::admission::{Admission, Origins};
 use crate::auth::Verifiers;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::connection::Rules;
 use crate::control;
 use crate::hub::{Arrival, Channel, Delivered, Hub};
 use crate::metrics::Metrics;
@@ -42,6 +43,8 @@ pub(crate) struct Node {
     pub(crate) config: Config,
     pub(crate) namespaces: Namespaces,
     pub(crate) verifiers: Verifiers,
+    /// What every connection obeys.
+    pub(crate) rules: Arc<Rules>,
     pub(crate) hub: Hub,
     pub(crate) broker: Arc<dyn Broker>,
     pub(crate) services: Services,
@@ -93,6 +96,7 @@ impl Node {
         let node = Arc::new_cyclic(|me| Self {
             id: parts.id,
             name: parts.config.node_name(),
+            rules: Arc::new(Rules::new(&parts.config)),
             hub: Hub::new(Arc::clone(&parts.metrics)),
             config: parts.config,
             namespaces: parts.namespaces,

@@ -29,15 +29,6 @@ thread_local! {
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
 }
 
-/// What a task obeys.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    /// Largest message that a client may send, in bytes.
-    pub(crate) message_size: usize,
-    /// How long a blocked write may make no progress.
-    pub(crate) write_timeout: Duration,
-}
-
 /// What the task wakes up for.
 enum Wake {
     Readable,
@@ -52,19 +43,17 @@ pub(crate) struct Task {
     connection: Arc<Connection>,
     session: Session,
     reader: Reader,
-    limits: Limits,
     /// Runs while the socket takes nothing.
     stall: Option<Pin<Box<Sleep>>>,
 }
 
 impl Task {
     /// The task of a connection and its session.
-    pub(crate) fn new(connection: Arc<Connection>, session: Session, limits: Limits) -> Box<Self> {
+    pub(crate) fn new(connection: Arc<Connection>, session: Session) -> Box<Self> {
         Box::new(Self {
             connection,
             session,
             reader: Reader::default(),
-            limits,
             stall: None,
         })
     }
@@ -79,7 +68,7 @@ impl Task {
     /// Runs the connection to its end, and returns why it ended.
     pub(crate) async fn run(mut self: Box<Self>) -> Closing {
         loop {
-            match poll_fn(|cx| self.connection.poll_wake(cx, &mut self.stall, self.limits)).await {
+            match poll_fn(|cx| self.connection.poll_wake(cx, &mut self.stall)).await {
                 Wake::Readable => {
                     let (messages, more) = self.receive();
                     if !messages.is_empty() {
@@ -118,7 +107,7 @@ impl Task {
         let connection = &self.connection;
         let mut messages = Vec::new();
         let mut closed = None;
-        let limit = self.limits.message_size;
+        let limit = connection.rules.message_size;
         let parsed = self
             .reader
             .read(received, limit, |incoming| match incoming {
@@ -155,7 +144,7 @@ impl Task {
                 }
             }
         };
-        supervise(connection, pin!(work), self.limits).await;
+        supervise(connection, pin!(work)).await;
     }
 
     async fn events(&mut self, events: Vec<Event>) {
@@ -165,25 +154,20 @@ impl Task {
                 session.on_event(event).await;
             }
         };
-        supervise(&self.connection, pin!(work), self.limits).await;
+        supervise(&self.connection, pin!(work)).await;
     }
 }
 
 impl Connection {
-    fn poll_wake(
-        &self,
-        cx: &mut Context<'_>,
-        stall: &mut Option<Pin<Box<Sleep>>>,
-        limits: Limits,
-    ) -> Poll<Wake> {
+    fn poll_wake(&self, cx: &mut Context<'_>, stall: &mut Option<Pin<Box<Sleep>>>) -> Poll<Wake> {
         self.task.register(cx.waker());
-        self.poll_flush(cx, stall, limits);
+        self.poll_flush(cx, stall);
         let mut shared = self.shared.lock();
         if shared.closing.is_some() {
             return Poll::Ready(Wake::Closing);
         }
-        if !shared.mailbox.is_empty() {
-            return Poll::Ready(Wake::Events(std::mem::take(&mut shared.mailbox)));
+        if let Some(events) = shared.mailbox.take() {
+            return Poll::Ready(Wake::Events(*events));
         }
         drop(shared);
         match self.socket.poll_readable(cx) {
@@ -198,12 +182,7 @@ impl Connection {
 
     /// Writes what waits as far as the socket takes it, and closes the connection
     /// when it has taken nothing for too long. The timer exists only meanwhile.
-    fn poll_flush(
-        &self,
-        cx: &mut Context<'_>,
-        stall: &mut Option<Pin<Box<Sleep>>>,
-        limits: Limits,
-    ) {
+    fn poll_flush(&self, cx: &mut Context<'_>, stall: &mut Option<Pin<Box<Sleep>>>) {
         loop {
             let before = self.queued_bytes();
             if before == 0 && !self.socket.holds_back() {
@@ -224,7 +203,8 @@ impl Connection {
                 Poll::Pending => break,
             }
         }
-        let stall = stall.get_or_insert_with(|| Box::pin(tokio::time::sleep(limits.write_timeout)));
+        let stall =
+            stall.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.rules.write_timeout)));
         if stall.as_mut().poll(cx).is_ready() {
             self.close(Closing::Disconnect(wire::Disconnect::WRITE_ERROR));
         }
@@ -233,11 +213,7 @@ impl Connection {
 
 /// Lets the session work. What it sends between two waits is written together; and
 /// the outbox is written also while the session waits for something else.
-async fn supervise(
-    connection: &Connection,
-    mut work: Pin<&mut impl Future<Output = ()>>,
-    limits: Limits,
-) {
+async fn supervise(connection: &Connection, mut work: Pin<&mut impl Future<Output = ()>>) {
     let mut stall = None;
     let mut first = true;
     poll_fn(|cx| {
@@ -249,7 +225,7 @@ async fn supervise(
                 connection.set_busy(true);
             }
             connection.task.register(cx.waker());
-            connection.poll_flush(cx, &mut stall, limits);
+            connection.poll_flush(cx, &mut stall);
         }
         done
     })
@@ -265,7 +241,7 @@ impl Task {
     async fn finish(mut self: Box<Self>) -> Closing {
         let connection = Arc::clone(&self.connection);
         let closing = connection.shared.lock().closing.clone();
-        let closing = closing.unwrap_or(Closing::Lost);
+        let closing = closing.map_or(Closing::Lost, |closing| *closing);
         let close_frame = match &closing {
             Closing::Disconnect(disconnect) => Some(frame::close(
                 u16::try_from(disconnect.code).unwrap_or(1011),
@@ -287,7 +263,7 @@ impl Task {
             let _written_or_later = connection.flush();
         }
         self.session.end().await;
-        let send_within = CLOSE_SEND.max(self.limits.write_timeout);
+        let send_within = CLOSE_SEND.max(connection.rules.write_timeout);
         let _sent_or_late = timeout(send_within, flush_all(&connection)).await;
         match closing {
             // The one who was asked to close waits for the other to hang up (RFC 6455, 7.1.1).
@@ -345,7 +321,7 @@ mod tests {
             size_of::<Task>(),
             size_of::<Connection>(),
         ];
-        let limits = [96, 208, 296];
+        let limits = [88, 184, 224];
         assert!(
             sizes.iter().zip(limits).all(|(&size, limit)| size <= limit),
             "{sizes:?} bytes"

@@ -53,18 +53,20 @@ impl Session {
             entered.push(one);
         }
         let ping = self.connection.ping_policy();
+        // A native one is no concern of the client's code.
+        let told = ping.filter(|_| !self.connection.has_native_ping());
         let result = ConnectResult {
             client: self.connection.id().to_string(),
             version: VERSION.to_owned(),
             expires: left.is_some(),
             ttl: left.unwrap_or(0),
             subs,
-            ping: ping.filter(|ping| !ping.native).map_or(0, |ping| {
+            ping: told.map_or(0, |ping| {
                 u32::try_from(ping.interval / 1000)
                     .unwrap_or(u32::MAX)
                     .max(1)
             }),
-            pong: ping.is_some_and(|ping| !ping.native && ping.timeout > 0),
+            pong: told.is_some_and(|ping| ping.timeout > 0),
             node: if config.connect_include_server_time {
                 node.id.clone()
             } else {

@@ -74,6 +74,10 @@ impl Subscriptions {
     }
 
     pub(super) fn add(&mut self, subscription: Subscription) {
+        if self.list.is_empty() {
+            // Most have one, for which the least that a list grows to is too much.
+            self.list.reserve_exact(1);
+        }
         self.list.push(subscription);
     }
 

@@ -19,8 +19,8 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use wire::{Disconnect, Format};
 
 use super::handshake::{Choice, Handshake, text};
-use crate::connection::task::{Limits, Task};
-use crate::connection::{Closing, Connection, PingPolicy};
+use crate::connection::task::Task;
+use crate::connection::{Closing, Connection};
 use crate::http::{Body, Rewound};
 use crate::metrics::{CloseLabels, CodeLabels};
 use crate::node::Node;
@@ -259,31 +259,20 @@ async fn begin(
     } else {
         Format::Json
     };
-    let client = &node.config.client;
-    let milliseconds =
-        |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX / 4);
-    let ping = (!client.ping_interval.get().is_zero()).then(|| PingPolicy {
-        interval: milliseconds(client.ping_interval.get()),
-        timeout: milliseconds(client.pong_timeout.get()),
-        native: choice.native_ping,
-    });
-    let stale_at = node.clock.now() + milliseconds(client.stale_close_delay.get());
+    let now = node.clock.now();
+    let rules = Arc::clone(&node.rules);
     let connection = Arc::new(Connection::new(
         socket,
         format,
-        client.queue_max_size,
-        ping,
-        stale_at,
+        choice.native_ping,
+        rules,
+        now,
     ));
-    node.wheel().add(&connection, stale_at);
+    node.wheel().add(&connection, connection.first_tick(now));
     node.metrics.connections.inc();
     node.metrics.connections_accepted.inc();
     let session = Session::new(Arc::clone(node), Arc::clone(&connection), trusted_user);
-    let limits = Limits {
-        message_size: node.config.websocket.message_size_limit,
-        write_timeout: node.config.websocket.write_timeout.get(),
-    };
-    let mut task = Task::new(connection, session, limits);
+    let mut task = Task::new(connection, session);
     if !early.is_empty() {
         task.early(early).await;
     }
