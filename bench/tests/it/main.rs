@@ -1,1 +1,5 @@
 //! The binary against servers that are known.
+
+mod faults;
+mod scenarios;
+mod support;
