@@ -8,8 +8,8 @@ use journal::PublisherConfig;
 use runtime::config::{Problem, Schema, Secret, SecretUrl, duration};
 use runtime::telemetry::{LogConfig, OpenTelemetryConfig};
 use serde::{Deserialize, Serialize};
-
-use crate::database::Database;
+use service::Database;
+use service::engine::EngineConfig;
 
 /// All of it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -69,29 +69,6 @@ pub struct DatabaseConfig {
     pub timeout: Duration,
     /// Messages that wait to be stored at most; sending more is refused.
     pub max_waiting_sends: usize,
-}
-
-/// Section `engine`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct EngineConfig {
-    /// Which one.
-    #[serde(rename = "type")]
-    pub kind: EngineType,
-    /// For `type = "redis"`.
-    pub redis: broker::RedisConfig,
-}
-
-/// Values of `engine.type`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum EngineType {
-    /// Within this process: no gateway hears of anything. For trying the service
-    /// alone.
-    Memory,
-    /// Redis or Valkey.
-    #[default]
-    Redis,
 }
 
 /// Section `notify`.
@@ -224,11 +201,7 @@ impl Schema for Config {
         if database.timeout.is_zero() {
             problems.push(Problem::new("database.timeout", "must not be 0"));
         }
-        if self.engine.kind == EngineType::Redis
-            && let Err(error) = self.engine.redis.check()
-        {
-            problems.push(Problem::new("engine.redis", error.to_string()));
-        }
+        problems.extend(self.engine.problem());
         if self.history.size == 0 || self.history.ttl.is_zero() || self.history.meta_ttl.is_zero() {
             problems.push(Problem::new(
                 "history",

@@ -3,14 +3,11 @@
 
 use std::borrow::Cow;
 
-use sqlx::error::ErrorKind;
+use service::{Cause, Failure, chain};
 use tonic::Status;
 
 /// What a call of this crate returns.
 pub type Result<T> = std::result::Result<T, Error>;
-
-/// The cause of a failure, for the log.
-pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
@@ -85,57 +82,19 @@ impl From<Error> for Status {
     }
 }
 
-/// An error with its causes, in one line.
-pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut line = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        line.push_str(": ");
-        line.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    line
-}
-
-impl From<sqlx::Error> for Error {
-    /// What may pass by itself is [`Error::Unavailable`], the rest is our fault.
-    fn from(error: sqlx::Error) -> Self {
-        let passes = match &error {
-            sqlx::Error::Io(_)
-            | sqlx::Error::Tls(_)
-            | sqlx::Error::Protocol(_)
-            | sqlx::Error::PoolTimedOut
-            | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed
-            | sqlx::Error::BeginFailed => true,
-            sqlx::Error::Database(error) => {
-                error.kind() == ErrorKind::Other
-                    && error.code().is_some_and(|code| is_passing_code(&code))
-            }
-            _ => false,
-        };
-        if passes {
-            Self::Unavailable(error.into())
-        } else {
-            Self::Internal(error.into())
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Unavailable(cause) => Self::Unavailable(cause),
+            Failure::Internal(cause) => Self::Internal(cause),
         }
     }
 }
 
-/// Codes that say nothing about the statement: the database is starting, stopping,
-/// failing over, full or busy, or chose this transaction to end a conflict.
-fn is_passing_code(code: &str) -> bool {
-    // PostgreSQL: connection exceptions, conflicts, resources, operators, I/O;
-    // a standby that does not take writes yet.
-    const CLASSES: [&str; 5] = ["08", "40", "53", "57", "58"];
-    const READ_ONLY: &str = "25006";
-    // SQLite: the low byte of busy, locked, i/o error, full and cannot open.
-    const PRIMARY: [i64; 5] = [5, 6, 10, 13, 14];
-    if code.len() == 5 {
-        return code == READ_ONLY || CLASSES.iter().any(|class| code.starts_with(class));
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        Failure::from(error).into()
     }
-    code.parse::<i64>()
-        .is_ok_and(|code| PRIMARY.contains(&(code & 0xff)))
 }
 
 impl From<journal::Error> for Error {

@@ -1,7 +1,6 @@
 //! Translates between `fanfare.chat.v1` and ours. No rules here.
 
 mod convert;
-mod data;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,9 +8,11 @@ use journal::Authorizer;
 use proto::chat::v1 as pb;
 use proto::chat::v1::chat_service_server::ChatService;
 use runtime::grpc::Caller;
+use service::json;
 use tonic::{Request, Response, Status};
 
 use self::convert::{anchor, message, role, room_kind, summary};
+use crate::error::Error;
 use crate::messages::Messages;
 use crate::room::RoomId;
 use crate::rooms::Rooms;
@@ -201,7 +202,8 @@ impl ChatService for Grpc {
         let deadline = runtime::grpc::deadline(&request).map(Into::into);
         let (user, request) = caller(request)?;
         let room = RoomId::parse(&request.room_id)?;
-        let custom = request.custom.map(data::to_json).transpose()?;
+        let custom = request.custom.map(json::to_json).transpose();
+        let custom = custom.map_err(|error| Error::invalid(format!("custom {error}")))?;
         let sent = self
             .messages
             .send(

@@ -7,8 +7,6 @@
 
 pub mod announcer;
 pub mod config;
-pub mod database;
-mod deadline;
 pub mod error;
 pub mod event;
 pub mod grpc;
@@ -23,7 +21,6 @@ mod sends;
 pub mod service;
 pub mod store;
 mod throttle;
-pub mod time;
 pub mod user;
 
 pub use self::config::Config;

@@ -1,26 +1,26 @@
 //! The `chat-service` binary: reads its configuration, builds, serves, drains.
 
-use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use broker::{Broker, MemoryBroker, RedisBroker};
-use chat_service::config::EngineType;
-use chat_service::database::Database;
+use chat_service::store;
 use chat_service::{Config, Services, Surroundings, build};
-use clap::{Parser, Subcommand};
+use clap::Parser;
 use prometheus_client::registry::Registry;
 use runtime::admin::{self, Readiness};
-use runtime::config::{EXIT_BAD_CONFIG, Flags, load};
+use runtime::config::Flags;
 use runtime::grpc::{Metrics, ServeOptions, connect_lazy, serve};
 use runtime::shutdown::Shutdown;
 use runtime::telemetry;
-use tokio::net::TcpListener;
+use service::Database;
+use service::process::{self, Command, bind};
 use tokio_util::sync::CancellationToken;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+const NAME: &str = "chat-service";
 
 /// Rooms and messages of Fanfare.
 #[derive(Debug, Parser)]
@@ -35,62 +35,19 @@ struct Arguments {
     command: Option<Command>,
 }
 
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Answers calls; the default.
-    Serve,
-    /// Brings the tables of the database up to date and ends.
-    Migrate,
-    /// Prints the whole configuration, secrets masked, if it is good.
-    CheckConfig,
-    /// Ends with 0 if a probe's address (http://…) answers 200.
-    Healthcheck {
-        /// Such as `http://127.0.0.1:9201/health/ready`.
-        url: String,
-    },
-}
-
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if let Some(Command::Healthcheck { url }) = &arguments.command {
-        return report(runtime::probe::healthcheck(url).map_err(Into::into));
-    }
     let mut flags = arguments.flags;
     if arguments.migrate {
         flags
             .set
             .push(("database.migrate".to_owned(), "true".to_owned()));
     }
-    let config: Config = match load(flags.sources()) {
-        Ok(config) => config,
-        Err(error) => {
-            say(&error.to_string());
-            return ExitCode::from(EXIT_BAD_CONFIG);
-        }
-    };
-    match arguments.command.unwrap_or(Command::Serve) {
-        Command::CheckConfig => {
-            let text = runtime::config::print_effective(&config);
-            report(
-                std::io::stdout()
-                    .write_all(text.as_bytes())
-                    .map_err(Into::into),
-            )
-        }
-        Command::Migrate => report(in_runtime(migrate(&config))),
-        Command::Serve | Command::Healthcheck { .. } => report(in_runtime(run(config))),
-    }
-}
-
-fn in_runtime(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(work)
+    process::run(NAME, flags, arguments.command, run, migrate)
 }
 
 async fn run(config: Config) -> anyhow::Result<()> {
-    let telemetry = telemetry::init("chat-service", &config.log, &config.opentelemetry)?;
+    let telemetry = telemetry::init(NAME, &config.log, &config.opentelemetry)?;
     let shutdown = Shutdown::listen()?;
     let mut registry = Registry::default();
     let readiness = Readiness::new();
@@ -98,7 +55,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
 
     let grpc = bind(config.grpc.address, "grpc.address").await?;
     let probes = bind(config.admin.address, "admin.address").await?;
-    let broker = broker(&config)?;
+    let broker = config.engine.broker()?;
     let notify =
         connect_lazy(&config.notify.address, config.notify.timeout).context("notify.address")?;
     let options = ServeOptions {
@@ -147,45 +104,17 @@ async fn run(config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn migrate(config: &Config) -> anyhow::Result<()> {
-    let telemetry = telemetry::init("chat-service", &config.log, &config.opentelemetry)?;
+async fn migrate(config: Config) -> anyhow::Result<()> {
+    let telemetry = telemetry::init(NAME, &config.log, &config.opentelemetry)?;
     let settings = &config.database;
     let database = Database::new(settings.url.expose(), settings.max_connections)
         .map_err(anyhow::Error::msg)
         .context("database.url")?;
     database
-        .migrate()
+        .migrate(&store::migrations())
         .await
         .context("the tables cannot be brought up to date")?;
     tracing::info!("the tables are up to date");
     telemetry.shutdown().await;
     Ok(())
-}
-
-fn broker(config: &Config) -> anyhow::Result<Arc<dyn Broker>> {
-    Ok(match config.engine.kind {
-        EngineType::Memory => Arc::new(MemoryBroker::new()),
-        EngineType::Redis => Arc::new(RedisBroker::new(config.engine.redis.clone())?),
-    })
-}
-
-async fn bind(address: std::net::SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
-    let listener = TcpListener::bind(address).await;
-    listener.with_context(|| format!("{key}: cannot listen on {address}"))
-}
-
-fn report(result: anyhow::Result<()>) -> ExitCode {
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            say(&format!("{error:#}"));
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// The one line that says why the process ends.
-fn say(message: &str) {
-    // Without standard error there is nobody to tell.
-    let _ = writeln!(std::io::stderr(), "chat-service: {message}");
 }

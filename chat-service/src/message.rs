@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
+use service::Timestamp;
 
 use crate::error::{Error, Result};
 use crate::room::RoomId;
-use crate::time::Timestamp;
 use crate::user::UserId;
 
 /// Characters of a text at most.

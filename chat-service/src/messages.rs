@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use journal::Publisher;
 use serde_json::value::RawValue;
+use service::{Timestamp, within};
 use tokio::time::Instant;
 
 use crate::announcer::Announcer;
-use crate::deadline::within;
 use crate::error::{Error, Result};
 use crate::event::RoomEvent;
 use crate::message::{Anchor, MAX_CUSTOM, Page, Text, client_msg_id};
@@ -19,7 +19,6 @@ use crate::store::{
     Marked, MessageChange, MessageChanged, MessageSituation, NewMessage, Rule, SendSituation, Sent,
     Store, Unread,
 };
-use crate::time::Timestamp;
 use crate::user::UserId;
 
 const PAGE: u32 = 50;

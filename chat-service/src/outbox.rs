@@ -7,15 +7,14 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream;
 use rand::Rng;
+use service::{Timestamp, chain, within};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::deadline::within;
-use crate::error::{Result, chain};
+use crate::error::Result;
 use crate::metrics::Metrics;
 use crate::notifier::{Notifier, Undelivered};
 use crate::store::{Delivery, Store};
-use crate::time::Timestamp;
 
 /// Notifications taken at a time; an eighth of them is under way at once.
 const BATCH: u32 = 64;

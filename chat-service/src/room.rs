@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
+use service::Timestamp;
 
 use crate::error::{Error, Result};
 use crate::message::Message;
-use crate::time::Timestamp;
 use crate::user::UserId;
 
 const CHANNEL_PREFIX: &str = "room:";

@@ -6,15 +6,14 @@ use std::time::{Duration, Instant};
 
 use journal::{Appended, Publisher, fault};
 use parking_lot::Mutex;
+use service::{Timestamp, within};
 
 use crate::announcer::Announcer;
-use crate::deadline::within;
 use crate::error::{Error, Result};
 use crate::event::RoomEvent;
 use crate::room::{Member, Role, Room, RoomId, RoomKind, Summary};
 use crate::store::{Created, MemberChange, MemberChanged, MemberSituation, NewRoom, Rule, Store};
 use crate::throttle::Throttle;
-use crate::time::Timestamp;
 use crate::user::UserId;
 
 /// Users that a room can be created with, besides its creator.

@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use journal::Publisher;
 use parking_lot::Mutex;
+use service::{chain, within};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 
 use self::queue::{Group, Limits, Queue};
-use crate::deadline::within;
-use crate::error::{Error, Result, chain};
+use crate::error::{Error, Result};
 use crate::metrics::Metrics;
 use crate::room::RoomId;
 use crate::rooms::publish;

@@ -2,7 +2,6 @@
 //! services.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
 use broker::Broker;
@@ -10,9 +9,9 @@ use journal::{Logs, Publisher, PublisherConfig};
 use prometheus_client::registry::Registry;
 use proto::chat::v1::chat_service_server::ChatServiceServer;
 use proto::log::v1::log_service_server::LogServiceServer;
-use rand::Rng;
 use runtime::admin::Readiness;
 use runtime::grpc::Outgoing;
+use service::{Database, watch::watch};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -20,10 +19,7 @@ use tonic::service::Routes;
 use tonic::transport::Channel;
 
 use crate::announcer::Announcer;
-use crate::config::{Config, DatabaseConfig};
-use crate::database::Database;
-use crate::deadline::within;
-use crate::error::Error;
+use crate::config::Config;
 use crate::grpc::{Grpc, RoomAuthorizer};
 use crate::messages::{Messages, may_send};
 use crate::metrics::Metrics;
@@ -31,14 +27,7 @@ use crate::notifier::GrpcNotifier;
 use crate::outbox::Outbox;
 use crate::rooms::Rooms;
 use crate::sends::{Sends, SendsConfig};
-use crate::store::Store;
-
-/// Time between two looks whether the database is there.
-const PROBE_INTERVAL: Duration = Duration::from_secs(2);
-/// The longest pause between two attempts to bring the tables up to date.
-const MAX_PAUSE: Duration = Duration::from_secs(5);
-/// What stands in the way of readiness.
-const DATABASE: &str = "database";
+use crate::store;
 
 /// What the service needs of the process that it runs in.
 #[derive(Debug)]
@@ -101,10 +90,13 @@ pub async fn build(config: &Config, surroundings: Surroundings<'_>) -> anyhow::R
     let settings = &config.database;
     let database = Database::new(settings.url.expose(), settings.max_connections)
         .map_err(|problem| anyhow::anyhow!("database.url: {problem}"))?;
-    let store = database.store().context("the folder of the database")?;
+    let store = store::open(&database).context("the folder of the database")?;
     if settings.migrate || database.is_file() {
+        let migrations = store::migrations();
         tokio::select! {
-            result = migrate_until_done(&database) => result?,
+            result = database.migrate_until_done(&migrations) => {
+                result.context("the tables cannot be brought up to date")?;
+            }
             () = stop.cancelled() => anyhow::bail!("stopped before the database was there"),
         }
     }
@@ -118,12 +110,12 @@ pub async fn build(config: &Config, surroundings: Surroundings<'_>) -> anyhow::R
     };
     let publisher = Publisher::new(store.journal(), Arc::clone(&broker), publishing, metrics);
     tasks.spawn(publisher.clone().run(stop.clone()));
-    tasks.spawn(probe(
-        Arc::clone(&store),
-        settings.clone(),
-        readiness,
-        stop.clone(),
-    ));
+    let watched = Arc::clone(&store);
+    let ping = move || {
+        let store = Arc::clone(&watched);
+        async move { store.ping().await }
+    };
+    tasks.spawn(watch(ping, settings.timeout, readiness, stop.clone()));
     let outgoing = Outgoing::new(
         "chat-service",
         &config.grpc.shared_key,
@@ -168,55 +160,4 @@ pub async fn build(config: &Config, surroundings: Surroundings<'_>) -> anyhow::R
         chat: ChatServiceServer::new(Grpc::new(rooms, messages)),
         log: LogServiceServer::new(logs),
     })
-}
-
-/// Brings the tables up to date, waiting for a database that is away.
-async fn migrate_until_done(database: &Database) -> anyhow::Result<()> {
-    let mut pause = Duration::from_millis(100);
-    loop {
-        match database.migrate().await {
-            Ok(()) => return Ok(()),
-            Err(Error::Unavailable(cause)) => {
-                tracing::warn!(error = %cause, "the database is not there yet");
-                tokio::time::sleep(pause.mul_f64(rand::rng().random_range(0.5..1.0))).await;
-                pause = (pause * 2).min(MAX_PAUSE);
-            }
-            Err(error) => {
-                return Err(error).context("the tables cannot be brought up to date");
-            }
-        }
-    }
-}
-
-/// Keeps readiness true: asked rarely here, so that no probe waits for the database.
-async fn probe(
-    store: Arc<dyn Store>,
-    settings: DatabaseConfig,
-    readiness: Readiness,
-    stop: CancellationToken,
-) {
-    let mut away = false;
-    loop {
-        match within(settings.timeout, store.ping()).await {
-            Ok(()) => {
-                if std::mem::take(&mut away) {
-                    tracing::info!("the database is back");
-                }
-                readiness.clear(DATABASE);
-            }
-            Err(error) => {
-                if !std::mem::replace(&mut away, true) {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "the database is away; calls are refused until it is back"
-                    );
-                }
-                readiness.block(DATABASE, error.to_string());
-            }
-        }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(PROBE_INTERVAL) => {}
-        }
-    }
 }

@@ -18,15 +18,35 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use journal::{Appended, Journal};
 use serde_json::value::RawValue;
+use service::{Database, Migrations, Pools, Timestamp};
 
 use crate::error::{Error, Result};
 use crate::message::{Anchor, Message, Page, Text};
 use crate::room::{Member, Role, Room, RoomId, RoomKind, Summary};
-use crate::time::Timestamp;
 use crate::user::UserId;
 
 pub use self::postgres::PostgresStore;
 pub use self::sqlite::SqliteStore;
+
+/// The rooms in a database. Works while the database is away.
+///
+/// # Errors
+/// The folder of a SQLite file cannot be made.
+pub fn open(database: &Database) -> std::io::Result<Arc<dyn Store>> {
+    Ok(match database.pools("chat-service")? {
+        Pools::Postgres(pool) => Arc::new(PostgresStore::new(pool)),
+        Pools::Sqlite { reader, writer } => Arc::new(SqliteStore::new(reader, writer)),
+    })
+}
+
+/// The tables of rooms and logs.
+#[must_use]
+pub fn migrations() -> Migrations {
+    Migrations {
+        postgres: PostgresStore::migrator(),
+        sqlite: SqliteStore::migrator(),
+    }
+}
 
 /// Decides a change from what the transaction sees.
 pub type Rule<'a, Situation, Change> = &'a (dyn Fn(&Situation) -> Result<Change> + Send + Sync);

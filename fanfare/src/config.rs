@@ -3,11 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
-use gateway::config::{ChannelOptions, EngineType, NamespaceConfig, ServiceConfig};
+use gateway::config::{ChannelOptions, NamespaceConfig, ServiceConfig};
 use runtime::config::{
     ConfigError, Flags, Problem, Schema, Secret, SecretUrl, Sources, Timespan, duration,
 };
 use serde::{Deserialize, Serialize};
+use service::engine::{EngineConfig, EngineType};
 
 /// Defaults that are not the gateway's.
 const BASE: [(&str, &str); 3] = [
@@ -155,18 +156,24 @@ impl Config {
         }
     }
 
+    /// The engine that the gateway has, for the services.
+    fn engine(&self) -> EngineConfig {
+        let engine = &self.gateway.engine;
+        EngineConfig {
+            kind: match engine.kind {
+                gateway::config::EngineType::Memory => EngineType::Memory,
+                gateway::config::EngineType::Redis => EngineType::Redis,
+            },
+            redis: engine.redis.clone(),
+        }
+    }
+
     /// The configuration of chat-service.
     #[must_use]
     pub fn chat_service(&self) -> chat_service::Config {
         chat_service::Config {
             database: self.chat.database.clone(),
-            engine: chat_service::config::EngineConfig {
-                kind: match self.gateway.engine.kind {
-                    EngineType::Memory => chat_service::config::EngineType::Memory,
-                    EngineType::Redis => chat_service::config::EngineType::Redis,
-                },
-                redis: self.gateway.engine.redis.clone(),
-            },
+            engine: self.engine(),
             ..chat_service::Config::default()
         }
     }
@@ -177,13 +184,7 @@ impl Config {
         notify_service::Config {
             database: self.notify.database.clone(),
             retention: self.notify.retention,
-            engine: notify_service::config::EngineConfig {
-                kind: match self.gateway.engine.kind {
-                    EngineType::Memory => notify_service::config::EngineType::Memory,
-                    EngineType::Redis => notify_service::config::EngineType::Redis,
-                },
-                redis: self.gateway.engine.redis.clone(),
-            },
+            engine: self.engine(),
             ..notify_service::Config::default()
         }
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use broker::RedisBroker;
 use gateway::config::EngineType;
 use runtime::config::SecretUrl;
+use service::Database;
 
 use crate::config::Config;
 use crate::credentials::{API_KEY, TOKEN_KEY};
@@ -176,8 +177,8 @@ fn page(config: &Config) -> Finding {
 async fn chat_database(config: &Config) -> Finding {
     let url = config.chat.database.url.expose();
     database("chat.database", &config.chat.database.url, async {
-        let database = chat_service::database::Database::new(url, 1)?;
-        let store = database.store().map_err(|error| error.to_string())?;
+        let database = Database::new(url, 1)?;
+        let store = chat_service::store::open(&database).map_err(|error| error.to_string())?;
         store.ping().await.map_err(|error| error.to_string())
     })
     .await
@@ -186,8 +187,8 @@ async fn chat_database(config: &Config) -> Finding {
 async fn notify_database(config: &Config) -> Finding {
     let url = config.notify.database.url.expose();
     database("notify.database", &config.notify.database.url, async {
-        let database = notify_service::database::Database::new(url, 1)?;
-        let store = database.store().map_err(|error| error.to_string())?;
+        let database = Database::new(url, 1)?;
+        let store = notify_service::store::open(&database).map_err(|error| error.to_string())?;
         store.ping().await.map_err(|error| error.to_string())
     })
     .await

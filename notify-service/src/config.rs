@@ -6,8 +6,8 @@ use std::time::Duration;
 use runtime::config::{Problem, Schema, Secret, SecretUrl, duration};
 use runtime::telemetry::{LogConfig, OpenTelemetryConfig};
 use serde::{Deserialize, Serialize};
-
-use crate::database::Database;
+use service::Database;
+use service::engine::EngineConfig;
 
 /// All of it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -64,29 +64,6 @@ pub struct DatabaseConfig {
     /// A call that needs the database fails after this time.
     #[serde(with = "duration")]
     pub timeout: Duration,
-}
-
-/// Section `engine`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct EngineConfig {
-    /// Which one.
-    #[serde(rename = "type")]
-    pub kind: EngineType,
-    /// For `type = "redis"`.
-    pub redis: broker::RedisConfig,
-}
-
-/// Values of `engine.type`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum EngineType {
-    /// Within this process: no gateway hears of anything. For trying the service
-    /// alone.
-    Memory,
-    /// Redis or Valkey.
-    #[default]
-    Redis,
 }
 
 /// Section `shutdown`.
@@ -165,11 +142,7 @@ impl Schema for Config {
         if database.timeout.is_zero() {
             problems.push(Problem::new("database.timeout", "must not be 0"));
         }
-        if self.engine.kind == EngineType::Redis
-            && let Err(error) = self.engine.redis.check()
-        {
-            problems.push(Problem::new("engine.redis", error.to_string()));
-        }
+        problems.extend(self.engine.problem());
         problems
     }
 }

@@ -3,13 +3,11 @@
 
 use std::borrow::Cow;
 
+use service::{Cause, Failure, chain};
 use tonic::Status;
 
 /// What a call of this crate returns.
 pub type Result<T> = std::result::Result<T, Error>;
-
-/// The cause of a failure, for the log.
-pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
@@ -67,16 +65,29 @@ impl From<Error> for Status {
     }
 }
 
-/// An error with its causes, in one line.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut line = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        line.push_str(": ");
-        line.push_str(&cause.to_string());
-        source = cause.source();
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Unavailable(cause) => Self::Unavailable(cause),
+            Failure::Internal(cause) => Self::Internal(cause),
+        }
     }
-    line
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        Failure::from(error).into()
+    }
+}
+
+impl From<journal::Error> for Error {
+    fn from(error: journal::Error) -> Self {
+        match error {
+            journal::Error::Store(error) => error.into(),
+            journal::Error::StoreTimeout => Self::Unavailable(error.into()),
+            other => Self::Internal(other.into()),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -6,11 +6,11 @@
 
 use bytes::Bytes;
 use serde::Serialize;
+use service::Timestamp;
 
 use crate::error::{Error, Result};
 use crate::inbox::{Counts, Mark};
 use crate::notification::Notification;
-use crate::time::Timestamp;
 
 /// A change of an inbox, with the counters after it.
 #[derive(Clone, Copy, Debug, Serialize)]

@@ -1,13 +1,12 @@
 //! Translates between `fanfare.notify.v1` and ours. No rules here.
 
-mod data;
-
 use async_trait::async_trait;
 use bytes::Bytes;
 use journal::Authorizer;
 use proto::notify::v1 as pb;
 use proto::notify::v1::notify_service_server::NotifyService;
 use runtime::grpc::{Caller, USER};
+use service::{Timestamp, json};
 use tonic::{Request, Response, Status};
 
 use crate::error::{Error, Result};
@@ -16,7 +15,6 @@ use crate::inboxes::{Inboxes, cursor};
 use crate::notification::{Content, IdempotencyKey, Notification};
 use crate::notifications::{Notifications, Outcome};
 use crate::store::Filter;
-use crate::time::Timestamp;
 use crate::user::UserId;
 
 /// The service as gRPC sees it.
@@ -50,7 +48,11 @@ impl NotifyService for Grpc {
             body: request.body,
             link: request.link,
             actor: request.actor,
-            data: request.data.map(data::to_json).transpose()?,
+            data: request
+                .data
+                .map(json::to_json)
+                .transpose()
+                .map_err(|error| Error::invalid(format!("data {error}")))?,
         };
         let key = IdempotencyKey::parse(request.idempotency_key)?;
         let outcomes = self
@@ -199,7 +201,12 @@ fn notification(notification: Notification) -> Result<pb::Notification> {
         body: content.body.clone(),
         link: content.link.clone(),
         actor: content.actor.clone(),
-        data: content.data.as_deref().map(data::from_json).transpose()?,
+        data: content
+            .data
+            .as_deref()
+            .map(json::from_json)
+            .transpose()
+            .map_err(|error| Error::Internal(error.into()))?,
         created_at: Some(notification.created_at.into()),
         seen_at: time(notification.marks.seen_at),
         read_at: time(notification.marks.read_at),

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::time::Timestamp;
+use service::Timestamp;
 
 /// Absolute counters of one inbox; of two, the one with the greater version is true.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

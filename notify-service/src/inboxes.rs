@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use journal::Publisher;
+use service::{Timestamp, within};
 
-use crate::deadline::within;
 use crate::error::{Error, Result};
 use crate::inbox::{Counts, Mark};
 use crate::store::{Filter, Marked, Page, PageQuery, Store};
-use crate::time::Timestamp;
 use crate::user::UserId;
 
 /// Notifications marked by one call at most.

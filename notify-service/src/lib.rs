@@ -5,8 +5,6 @@
 //! `journal`. Counters are absolute and versioned by the log's offset.
 
 pub mod config;
-pub mod database;
-mod deadline;
 pub mod error;
 pub mod event;
 pub mod grpc;
@@ -17,7 +15,6 @@ pub mod notifications;
 mod retention;
 pub mod service;
 pub mod store;
-pub mod time;
 pub mod user;
 
 pub use self::config::Config;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
+use service::Timestamp;
 
 use crate::error::{Error, Result};
 use crate::inbox::Marks;
-use crate::time::Timestamp;
 use crate::user::UserId;
 
 /// What a sender wants users to know. Checked: see [`Content::check`].

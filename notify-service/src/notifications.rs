@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use journal::Publisher;
+use service::{Timestamp, within};
 
-use crate::deadline::within;
 use crate::error::{Error, Result};
 use crate::notification::{Content, IdempotencyKey};
 use crate::store::{Notified, Store};
-use crate::time::Timestamp;
 use crate::user::UserId;
 
 /// Users of one call at most.

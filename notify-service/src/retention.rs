@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rand::Rng;
+use service::{Timestamp, within};
 use tokio_util::sync::CancellationToken;
 
-use crate::deadline::within;
 use crate::error::Result;
 use crate::store::Store;
-use crate::time::Timestamp;
 
 /// Time between two looks, jittered so that replicas do not look together.
 const INTERVAL: Duration = Duration::from_secs(60 * 60);

@@ -16,17 +16,36 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use journal::{Appended, Journal, NewEvent};
 use serde_json::value::RawValue;
-use sqlx::error::ErrorKind;
+use service::{Cause, Database, Migrations, Pools, Timestamp};
 
-use crate::error::{Cause, Error, Result};
+use crate::error::{Error, Result};
 use crate::event::{Event, InboxEvent};
 use crate::inbox::{Counts, Mark, Marks};
 use crate::notification::{Content, IdempotencyKey, Notification};
-use crate::time::Timestamp;
 use crate::user::UserId;
 
 pub use self::postgres::PostgresStore;
 pub use self::sqlite::SqliteStore;
+
+/// The inboxes in a database. Works while the database is away.
+///
+/// # Errors
+/// The folder of a SQLite file cannot be made.
+pub fn open(database: &Database) -> std::io::Result<Arc<dyn Store>> {
+    Ok(match database.pools("notify-service")? {
+        Pools::Postgres(pool) => Arc::new(PostgresStore::new(pool)),
+        Pools::Sqlite { reader, writer } => Arc::new(SqliteStore::new(reader, writer)),
+    })
+}
+
+/// The tables of inboxes and logs.
+#[must_use]
+pub fn migrations() -> Migrations {
+    Migrations {
+        postgres: PostgresStore::migrator(),
+        sqlite: SqliteStore::migrator(),
+    }
+}
 
 /// Inboxes in a database.
 ///
@@ -296,55 +315,4 @@ fn signed(number: u64) -> i64 {
 
 fn corrupt(message: String) -> Error {
     Error::Internal(Cause::from(message))
-}
-
-impl From<sqlx::Error> for Error {
-    /// What may pass by itself is [`Error::Unavailable`], the rest is our fault.
-    fn from(error: sqlx::Error) -> Self {
-        let passes = match &error {
-            sqlx::Error::Io(_)
-            | sqlx::Error::Tls(_)
-            | sqlx::Error::Protocol(_)
-            | sqlx::Error::PoolTimedOut
-            | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed
-            | sqlx::Error::BeginFailed => true,
-            sqlx::Error::Database(error) => {
-                error.kind() == ErrorKind::Other
-                    && error.code().is_some_and(|code| is_passing_code(&code))
-            }
-            _ => false,
-        };
-        if passes {
-            Self::Unavailable(error.into())
-        } else {
-            Self::Internal(error.into())
-        }
-    }
-}
-
-/// Codes that say nothing about the statement: the database is starting, stopping,
-/// failing over, full or busy, or chose this transaction to end a conflict.
-fn is_passing_code(code: &str) -> bool {
-    // PostgreSQL: connection exceptions, conflicts, resources, operators, I/O;
-    // a standby that does not take writes yet.
-    const CLASSES: [&str; 5] = ["08", "40", "53", "57", "58"];
-    const READ_ONLY: &str = "25006";
-    // SQLite: the low byte of busy, locked, i/o error, full and cannot open.
-    const PRIMARY: [i64; 5] = [5, 6, 10, 13, 14];
-    if code.len() == 5 {
-        return code == READ_ONLY || CLASSES.iter().any(|class| code.starts_with(class));
-    }
-    code.parse::<i64>()
-        .is_ok_and(|code| PRIMARY.contains(&(code & 0xff)))
-}
-
-impl From<journal::Error> for Error {
-    fn from(error: journal::Error) -> Self {
-        match error {
-            journal::Error::Store(error) => error.into(),
-            journal::Error::StoreTimeout => Self::Unavailable(error.into()),
-            other => Self::Internal(other.into()),
-        }
-    }
 }

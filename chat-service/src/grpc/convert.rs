@@ -1,8 +1,8 @@
 //! One message at a time.
 
 use proto::chat::v1 as pb;
+use service::json;
 
-use super::data;
 use crate::error::{Error, Result};
 use crate::message::{Anchor, Message};
 use crate::room::{Member, Role, Room, RoomKind, Summary};
@@ -55,7 +55,12 @@ pub(super) fn message(message: Message) -> Result<pb::Message> {
         author: message.author.to_string(),
         client_msg_id: message.client_msg_id,
         text: message.text,
-        custom: message.custom.as_deref().map(data::from_json).transpose()?,
+        custom: message
+            .custom
+            .as_deref()
+            .map(json::from_json)
+            .transpose()
+            .map_err(|error| Error::Internal(error.into()))?,
         mentions: message.mentions.iter().map(ToString::to_string).collect(),
         created_at: Some(message.created_at.into()),
         edited_at: message.edited_at.map(Into::into),

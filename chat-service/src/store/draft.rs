@@ -1,6 +1,7 @@
 //! What a transaction is about to store, made of what it has read. No SQL.
 
 use journal::{Appended, NewEvent};
+use service::Timestamp;
 
 use super::row::{MessageRow, SendRow};
 use super::{Delivery, MemberChange, NewMessage, NewRoom, Sent, corrupt, unsigned};
@@ -8,7 +9,6 @@ use crate::error::{Error, Result};
 use crate::event::{MemberEvent, RoomEvent};
 use crate::message::Message;
 use crate::room::{Member, Role, RoomId, RoomKind};
-use crate::time::Timestamp;
 use crate::user::UserId;
 
 /// A room under lock.

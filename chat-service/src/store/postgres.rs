@@ -10,6 +10,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use journal::sql::postgres::{self as log, PostgresJournal};
 use journal::{Appended, Journal, NewEvent};
+use service::Timestamp;
 use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
@@ -27,7 +28,6 @@ use crate::error::{Error, Result};
 use crate::event::{MemberEvent, RoomEvent};
 use crate::message::{Anchor, Message, Page};
 use crate::room::{Member, Role, Room, RoomId, Summary};
-use crate::time::Timestamp;
 use crate::user::UserId;
 
 /// Measured: with one the server idles between two groups; more make them smaller.

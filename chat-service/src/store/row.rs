@@ -1,12 +1,12 @@
 //! Rows as both databases give them, and what they become.
 
 use serde_json::value::RawValue;
+use service::Timestamp;
 
 use super::{Delivery, corrupt, unsigned};
 use crate::error::{Error, Result};
 use crate::message::Message;
 use crate::room::{Member, Role, Room, RoomId, RoomKind, Summary};
-use crate::time::Timestamp;
 use crate::user::UserId;
 
 #[derive(Debug, sqlx::FromRow)]

@@ -6,14 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chat_service::Config;
-use chat_service::database::Database;
 use chat_service::error::Error;
 use chat_service::message::Text;
 use chat_service::room::{RoomId, RoomKind};
-use chat_service::store::{NewMessage, NewRoom, SendSituation, Sent, Store};
-use chat_service::time::Timestamp;
+use chat_service::store::{NewMessage, NewRoom, SendSituation, Sent, Store, migrations};
 use chat_service::user::UserId;
 use proto::chat::v1 as pb;
+use service::{Database, Timestamp};
 use sqlx::{Connection, PgConnection};
 use testkit::{TestDatabase, eventually};
 use tokio::task::JoinSet;
@@ -415,8 +414,8 @@ fn send_in(
 
 async fn store(url: &str) -> Arc<dyn Store> {
     let database = Database::new(url, 4).unwrap();
-    database.migrate().await.unwrap();
-    database.store().unwrap()
+    database.migrate(&migrations()).await.unwrap();
+    chat_service::store::open(&database).unwrap()
 }
 
 async fn room(store: &Arc<dyn Store>, id: &str, members: &[&str]) -> RoomId {

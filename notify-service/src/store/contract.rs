@@ -7,13 +7,12 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use serde_json::Value;
+use service::{Database, Timestamp};
 use testkit::TestDatabase;
 
-use super::{Filter, Notified, Page, PageQuery, Store};
-use crate::database::Database;
+use super::{Filter, Notified, Page, PageQuery, Store, migrations, open};
 use crate::inbox::{Counts, Mark};
 use crate::notification::{Content, IdempotencyKey, Notification};
-use crate::time::Timestamp;
 use crate::user::UserId;
 
 /// A store with a database of its own.
@@ -43,13 +42,14 @@ impl TestStore {
 
     async fn open(url: &str, place: Place) -> Self {
         let database = Database::new(url, 8).unwrap();
-        database.migrate().await.unwrap();
+        let migrations = migrations();
+        database.migrate(&migrations).await.unwrap();
         database
-            .migrate()
+            .migrate(&migrations)
             .await
             .expect("migrating twice is harmless");
         Self {
-            store: database.store().unwrap(),
+            store: open(&database).unwrap(),
             _place: place,
         }
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use journal::sql::postgres::{self as log, PostgresJournal};
 use journal::{Appended, Journal, NewEvent};
+use service::Timestamp;
 use sqlx::migrate::Migrator;
 use sqlx::{PgConnection, PgPool};
 
@@ -20,7 +21,6 @@ use crate::error::Result;
 use crate::event::{Event, InboxEvent};
 use crate::inbox::{Change, Counts, Mark, Marks};
 use crate::notification::{Content, IdempotencyKey, Notification};
-use crate::time::Timestamp;
 use crate::user::UserId;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");

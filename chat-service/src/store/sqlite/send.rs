@@ -2,6 +2,7 @@
 //! statements cost little there and commits much.
 
 use journal::sql::sqlite as log;
+use service::Timestamp;
 use sqlx::SqliteConnection;
 
 use super::super::draft::{Draft, Stale, duplicate, users_json};
@@ -9,7 +10,6 @@ use super::super::row::{SendRow, role, room_kind};
 use super::super::{Delivery, NewMessage, Rule, SendSituation, Sent, signed, unsigned};
 use super::{insert_mentions, message, resolve};
 use crate::error::{Error, Result};
-use crate::time::Timestamp;
 
 /// Stores what may be sent. Errors of the rules and of retries are each sender's own.
 pub(super) async fn send(

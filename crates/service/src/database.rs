@@ -2,16 +2,15 @@
 
 use std::path::Path;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::migrate::MigrateError;
+use rand::Rng;
+use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection};
+use sqlx::{ConnectOptions, Connection, PgPool, SqlitePool};
 
-use crate::error::{Error, Result};
-use crate::store::{PostgresStore, SqliteStore, Store};
+use crate::failure::Failure;
 
 /// A connection that is not free within this time is not waited for.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -19,6 +18,10 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 const STATEMENT_TIMEOUT: &str = "10s";
 /// How long a write waits for another process's.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Pauses between two attempts to bring the tables up to date.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const MAX_PAUSE: Duration = Duration::from_secs(5);
 
 /// An address of a database.
 #[derive(Clone, Debug)]
@@ -33,12 +36,36 @@ enum Options {
     Sqlite(SqliteConnectOptions),
 }
 
+/// Connections to a database.
+#[derive(Clone, Debug)]
+pub enum Pools {
+    /// To a server.
+    Postgres(PgPool),
+    /// To a file: one pool to read with, and one of at most one connection to write
+    /// with, because SQLite has one writer at a time.
+    Sqlite {
+        /// Reads.
+        reader: SqlitePool,
+        /// Writes.
+        writer: SqlitePool,
+    },
+}
+
+/// What brings a service's tables up to date.
+#[derive(Debug)]
+pub struct Migrations {
+    /// In PostgreSQL.
+    pub postgres: Migrator,
+    /// In SQLite.
+    pub sqlite: Migrator,
+}
+
 impl Database {
     /// Parses `postgres://…` or `sqlite://FILE`. Nothing is opened yet.
     ///
     /// # Errors
     /// What is wrong with the address, without its password.
-    pub fn new(url: &str, max_connections: u32) -> std::result::Result<Self, String> {
+    pub fn new(url: &str, max_connections: u32) -> Result<Self, String> {
         let options = match url.split_once(':') {
             Some(("postgres" | "postgresql", _)) => PgConnectOptions::from_str(url)
                 .map(Options::Postgres)
@@ -54,33 +81,33 @@ impl Database {
         })
     }
 
-    /// The rooms in it. Connections are made when they are needed, so this works
-    /// while the database is away.
+    /// Pools of connections to it. Connections are made when they are needed, so this
+    /// works while the database is away. `application` is the name that a server shows.
     ///
     /// # Errors
     /// The folder of a SQLite file cannot be made.
-    pub fn store(&self) -> std::io::Result<Arc<dyn Store>> {
+    pub fn pools(&self, application: &str) -> std::io::Result<Pools> {
         match &self.options {
             Options::Postgres(options) => {
                 let options = options
                     .clone()
-                    .application_name("chat-service")
+                    .application_name(application)
                     .options([("statement_timeout", STATEMENT_TIMEOUT)]);
                 let pool = PgPoolOptions::new()
                     .max_connections(self.max_connections)
                     .acquire_timeout(ACQUIRE_TIMEOUT)
                     .connect_lazy_with(options);
-                Ok(Arc::new(PostgresStore::new(pool)))
+                Ok(Pools::Postgres(pool))
             }
             Options::Sqlite(options) => {
                 let options = sqlite_options(options)?;
                 let pool = SqlitePoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT);
                 let writer = pool.clone().max_connections(1);
                 let reader = pool.max_connections(self.max_connections);
-                Ok(Arc::new(SqliteStore::new(
-                    reader.connect_lazy_with(options.clone()),
-                    writer.connect_lazy_with(options),
-                )))
+                Ok(Pools::Sqlite {
+                    reader: reader.connect_lazy_with(options.clone()),
+                    writer: writer.connect_lazy_with(options),
+                })
             }
         }
     }
@@ -94,26 +121,44 @@ impl Database {
     /// Brings the tables up to date. Replicas may do it at the same time.
     ///
     /// # Errors
-    /// [`Error::Unavailable`]: try again. [`Error::Internal`]: the tables are newer
+    /// [`Failure::Unavailable`]: try again. [`Failure::Internal`]: the tables are newer
     /// than this program, or not ours.
-    pub async fn migrate(&self) -> Result<()> {
+    pub async fn migrate(&self, migrations: &Migrations) -> Result<(), Failure> {
         // On a connection of its own, because it may take longer than a statement of
         // the pool's may.
         match &self.options {
             Options::Postgres(options) => {
                 let connecting = tokio::time::timeout(ACQUIRE_TIMEOUT, options.connect());
                 let mut connection = connecting.await.map_err(|_| no_answer())??;
-                PostgresStore::migrator().run(&mut connection).await?;
+                migrations.postgres.run(&mut connection).await?;
                 connection.close().await?;
             }
             Options::Sqlite(options) => {
                 let options = sqlite_options(options).map_err(sqlx::Error::Io)?;
                 let mut connection = options.connect().await?;
-                SqliteStore::migrator().run(&mut connection).await?;
+                migrations.sqlite.run(&mut connection).await?;
                 connection.close().await?;
             }
         }
         Ok(())
+    }
+
+    /// The same, waiting for a database that is away as long as it takes.
+    ///
+    /// # Errors
+    /// [`Failure::Internal`], as of [`migrate`](Self::migrate).
+    pub async fn migrate_until_done(&self, migrations: &Migrations) -> Result<(), Failure> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.migrate(migrations).await {
+                Err(Failure::Unavailable(cause)) => {
+                    tracing::warn!(error = %cause, "the database is not there yet");
+                    tokio::time::sleep(pause.mul_f64(rand::rng().random_range(0.5..1.0))).await;
+                    pause = (pause * 2).min(MAX_PAUSE);
+                }
+                result => return result,
+            }
+        }
     }
 }
 
@@ -131,17 +176,8 @@ fn sqlite_options(options: &SqliteConnectOptions) -> std::io::Result<SqliteConne
         .busy_timeout(BUSY_TIMEOUT))
 }
 
-fn no_answer() -> Error {
-    Error::Unavailable("the database did not answer".into())
-}
-
-impl From<MigrateError> for Error {
-    fn from(error: MigrateError) -> Self {
-        match error {
-            MigrateError::Execute(error) => error.into(),
-            other => Self::Internal(other.into()),
-        }
-    }
+fn no_answer() -> Failure {
+    Failure::Unavailable("the database did not answer".into())
 }
 
 #[cfg(test)]

@@ -5,24 +5,28 @@ use prost_types::{ListValue, Struct};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Number, Value};
 
-use crate::error::{Error, Result};
+/// A number is not finite, which JSON cannot say. It is the caller's fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must not contain NaN or infinity")]
+pub struct NotFinite;
+
+type Result<T> = std::result::Result<T, NotFinite>;
 
 /// The struct as a JSON object. Whole numbers are written without a fraction.
 ///
 /// # Errors
-/// [`Error::Invalid`]: a number is not finite, which JSON cannot say.
-pub(super) fn to_json(data: Struct) -> Result<Box<RawValue>> {
+/// [`NotFinite`].
+pub fn to_json(data: Struct) -> Result<Box<RawValue>> {
     let object = Value::Object(object(data)?);
-    to_raw_value(&object).map_err(|error| Error::Internal(error.into()))
+    Ok(to_raw_value(&object).expect("keys are strings and writing to memory does not fail"))
 }
 
 /// The JSON object as a struct.
 ///
 /// # Errors
-/// [`Error::Internal`]: it is not an object.
-pub(super) fn from_json(data: &RawValue) -> Result<Struct> {
-    let object: Map<String, Value> =
-        serde_json::from_str(data.get()).map_err(|error| Error::Internal(error.into()))?;
+/// It is not an object.
+pub fn from_json(data: &RawValue) -> serde_json::Result<Struct> {
+    let object: Map<String, Value> = serde_json::from_str(data.get())?;
     Ok(structure(object))
 }
 
@@ -58,7 +62,7 @@ fn json_number(number: f64) -> Result<Number> {
         #[expect(clippy::cast_possible_truncation, reason = "it is whole and in range")]
         return Ok(Number::from(number as i64));
     }
-    Number::from_f64(number).ok_or_else(|| Error::invalid("data must not contain NaN or infinity"))
+    Number::from_f64(number).ok_or(NotFinite)
 }
 
 fn structure(object: Map<String, Value>) -> Struct {
@@ -101,7 +105,7 @@ mod tests {
                 kind: Some(Kind::NumberValue(number)),
             };
             let fields = [("n".to_owned(), value)].into();
-            assert!(matches!(to_json(Struct { fields }), Err(Error::Invalid(_))));
+            assert_eq!(to_json(Struct { fields }).unwrap_err(), NotFinite);
         }
     }
 }

@@ -31,7 +31,14 @@ impl Timestamp {
         self.0
     }
 
-    /// This long after.
+    /// This long before; the beginning of time when there is no such moment.
+    #[must_use]
+    pub fn before(self, duration: Duration) -> Self {
+        let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_sub(millis))
+    }
+
+    /// This long after; the end of time when there is no such moment.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
         let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
@@ -59,5 +66,35 @@ impl fmt::Display for Timestamp {
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_shown_in_rfc_3339() {
+        assert_eq!(
+            Timestamp::from_millis(0).to_string(),
+            "1970-01-01T00:00:00Z"
+        );
+        assert_eq!(
+            Timestamp::from_millis(1_795_554_245_007).to_string(),
+            "2026-11-24T21:04:05.007Z"
+        );
+    }
+
+    #[test]
+    fn before_saturates() {
+        let earliest = Timestamp::from_millis(i64::MIN);
+        assert_eq!(
+            Timestamp::from_millis(7)
+                .before(Duration::from_secs(1))
+                .millis(),
+            -993
+        );
+        assert_eq!(Timestamp::from_millis(-2).before(Duration::MAX), earliest);
+        assert_eq!(earliest.before(Duration::from_secs(1)), earliest);
     }
 }
