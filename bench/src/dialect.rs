@@ -9,9 +9,12 @@ mod nats;
 mod nchan;
 mod plain;
 mod socketio;
+#[cfg(test)]
+mod tests;
 
 use std::io::Write as _;
 use std::rc::Rc;
+use std::time::Duration;
 
 use clap::ValueEnum;
 
@@ -151,6 +154,8 @@ pub struct Tally {
     pub first_reason: Option<String>,
     /// Heartbeats received.
     pub pings: u64,
+    /// How long the server said is between two of them.
+    pub ping_interval: Option<Duration>,
     /// From opening a connection to its being ready.
     pub opening: Latencies,
 }
@@ -185,6 +190,11 @@ impl Context<'_> {
     /// The server has shown that it is alive.
     pub fn pinged(&mut self) {
         self.tally.pings += 1;
+    }
+
+    /// The server has said how often it will.
+    pub fn pings_every(&mut self, interval: Duration) {
+        self.tally.ping_interval = Some(interval);
     }
 
     /// The connection has what it asked for.

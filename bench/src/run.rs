@@ -87,12 +87,11 @@ fn run_idle(options: &Options, parameters: &mut Parameters) -> anyhow::Result<Fo
         connections: options.connections.unwrap_or(10_000).max(1),
         same_channel: options.same_channel,
         settle: time(options.warmup_seconds)?,
-        quiet: time(options.seconds)?,
+        quiet: options.seconds.map(time).transpose()?,
         left: time(options.leave_seconds)?,
     };
     parameters.note("connections", idle.connections);
     parameters.note("same_channel", idle.same_channel);
-    parameters.note("seconds", options.seconds);
     parameters.note("leave_seconds", options.leave_seconds);
     idle::run(&mut setup(options, json(options), numbered(options))?, idle)
 }
@@ -120,12 +119,12 @@ fn run_broadcast(options: &Options, parameters: &mut Parameters) -> anyhow::Resu
         publishers: options.publishers.unwrap_or(publishers).max(1),
         pace: pace(options, many)?,
         warm_up: time(options.warmup_seconds)?,
-        time: time(options.seconds)?,
+        time: measured(options)?,
     };
     parameters.note("connections", broadcast.listeners);
     parameters.note("room_size", broadcast.room);
     parameters.note("publishers", broadcast.publishers);
-    parameters.note("seconds", options.seconds);
+    parameters.note("seconds", options.seconds.unwrap_or(SECONDS));
     match broadcast.pace {
         Pace::Rate(rate) => parameters.note("rate", rate),
         Pace::Window(window) => parameters.note("window", window),
@@ -157,12 +156,12 @@ fn run_rpc(options: &Options, parameters: &mut Parameters) -> anyhow::Result<Fou
         data: options.data.clone(),
         rate: options.rate.map(rate).transpose()?,
         warm_up: time(options.warmup_seconds)?,
-        time: time(options.seconds)?,
+        time: measured(options)?,
     };
     parameters.note("connections", rpc.connections);
     parameters.note("method", rpc.method.as_str());
     parameters.note("rate", rpc.rate);
-    parameters.note("seconds", options.seconds);
+    parameters.note("seconds", options.seconds.unwrap_or(SECONDS));
     rpc::run(&mut setup(options, json(options), numbered(options))?, &rpc)
 }
 
@@ -172,12 +171,12 @@ fn run_chat(options: &Options, parameters: &mut Parameters) -> anyhow::Result<Fo
         members: options.room_size.unwrap_or(2).max(1),
         window: options.window.unwrap_or(1).max(1),
         warm_up: time(options.warmup_seconds)?,
-        time: time(options.seconds)?,
+        time: measured(options)?,
     };
     parameters.note("rooms", chat.rooms);
     parameters.note("room_size", chat.members);
     parameters.note("window", chat.window);
-    parameters.note("seconds", options.seconds);
+    parameters.note("seconds", options.seconds.unwrap_or(SECONDS));
     let secret = options.token_secret.as_deref();
     let secret = secret.context("chat needs users: --token-secret")?;
     let url = options.url.first().context("--url")?;
@@ -280,6 +279,13 @@ fn dialect(
         DialectName::SocketIo => Box::new(SocketIo::new(channels)),
         DialectName::Ws | DialectName::Floor => Box::new(Plain::new(channels)),
     })
+}
+
+/// How long is measured, if nothing else is asked for.
+const SECONDS: f64 = 10.0;
+
+fn measured(options: &Options) -> anyhow::Result<Duration> {
+    time(options.seconds.unwrap_or(SECONDS))
 }
 
 fn time(seconds: f64) -> anyhow::Result<Duration> {

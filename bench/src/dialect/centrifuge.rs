@@ -118,6 +118,7 @@ impl Centrifuge {
                 ReplyBody::Ping => self.ping(session, context),
                 ReplyBody::Connect(result) => {
                     session.answers_pings = result.pong;
+                    context.pings_every(Duration::from_secs(result.ping.into()));
                     match session.role {
                         Role::Listener => {
                             session.phase = Phase::Authenticated;

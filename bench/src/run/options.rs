@@ -61,9 +61,10 @@ pub struct Options {
     /// acknowledged: 1.
     #[arg(long)]
     pub window: Option<u32>,
-    /// How long is measured.
-    #[arg(long, default_value_t = 10.0)]
-    pub seconds: f64,
+    /// How long is measured. 10; idle: three heartbeats, if that is longer and the server says how
+    /// often they are.
+    #[arg(long)]
+    pub seconds: Option<f64>,
     /// How long before that the same is done, or nothing (idle).
     #[arg(long, default_value_t = 2.0)]
     pub warmup_seconds: f64,

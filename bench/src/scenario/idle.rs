@@ -21,8 +21,8 @@ pub struct Idle {
     pub same_channel: bool,
     /// How long they do nothing before it is measured what that costs.
     pub settle: Duration,
-    /// How long that is measured.
-    pub quiet: Duration,
+    /// How long that is measured; `None`: three heartbeats, but at least ten seconds.
+    pub quiet: Option<Duration>,
     /// How long after they have left it is measured what is left.
     pub left: Duration,
 }
@@ -55,6 +55,10 @@ pub fn run(setup: &mut Setup, idle: Idle) -> anyhow::Result<Found> {
     stay(&mut setup.event_loop, TICK, &mut nothing)?;
     let cpu = setup.processes.cpu()? - cpu_before;
     let tally = setup.event_loop.take_tally();
+    let heartbeats = tally.ping_interval.unwrap_or_default() * 3;
+    let quiet = idle
+        .quiet
+        .unwrap_or(heartbeats.max(Duration::from_secs(10)));
     found.measure("cpu_us_per_connect", per(cpu, connections));
     found.measure("connect_seconds", took);
     found.measure("connects_per_second", ratio(count(connections), took));
@@ -71,12 +75,13 @@ pub fn run(setup: &mut Setup, idle: Idle) -> anyhow::Result<Found> {
     setup.event_loop.take_tally();
     let cpu_before = setup.processes.cpu()?;
     let begin = clock.now();
-    stay(&mut setup.event_loop, idle.quiet, &mut nothing)?;
+    stay(&mut setup.event_loop, quiet, &mut nothing)?;
     let cpu = setup.processes.cpu()? - cpu_before;
     let took = seconds(clock.now() - begin);
     let pings = setup.event_loop.tally().pings;
     let each_second = ratio(per(cpu, connections), took);
     found.measure("cpu_us_per_connection_second", each_second);
+    found.measure("quiet_seconds", took);
     found.measure(
         "pings_per_connection",
         ratio(count(pings), count(connections)),

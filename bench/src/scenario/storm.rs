@@ -1,5 +1,8 @@
 //! All connections are lost at once and come back at once: how long until everybody has what they
 //! had before, and, if something was published meanwhile, has recovered it.
+//!
+//! Time runs from the first socket that is dropped; if something is published meanwhile, from when
+//! the last of it is acknowledged, until the last connection is subscribed.
 
 use super::{Setup, rooms};
 use crate::clock::seconds;
