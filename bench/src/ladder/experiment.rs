@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::scale::Scale;
 use crate::server::{Backing, Channels, Encoding, Server, Setup, Transport};
 
-/// The subject that is judged.
+/// Our server's name among the subjects.
 pub const OURS: &str = "fanfare";
 /// The subject that everything is compared with, unless said otherwise.
 pub const FLOOR: &str = "floor";
@@ -21,6 +21,8 @@ pub struct Experiment {
     pub title: String,
     /// Who does it.
     pub subjects: Vec<Subject>,
+    /// Which of them the targets are about.
+    pub judged: &'static str,
     /// What is looked at.
     pub measures: Vec<Measure>,
 }
@@ -86,7 +88,7 @@ pub struct Measure {
     pub less_is_better: bool,
     /// Which subject's figure of the same round it is divided by.
     pub against: &'static str,
-    /// What [`OURS`] is to reach.
+    /// What the judged subject is to reach.
     pub targets: Vec<Bound>,
 }
 
@@ -177,6 +179,14 @@ pub fn experiments(scale: Scale) -> Vec<Experiment> {
             nodes(scale),
         ]);
     }
+    for subject in all
+        .iter_mut()
+        .flat_map(|experiment| &mut experiment.subjects)
+    {
+        if let Task::Run(arguments) | Task::Split { arguments, .. } = &mut subject.work.task {
+            arguments.extend(words([&"--warmup-seconds", &size.warmup_seconds]));
+        }
+    }
     all
 }
 
@@ -194,6 +204,7 @@ fn idle(scale: Scale) -> Experiment {
     ]);
     Experiment {
         name: "idle",
+        judged: OURS,
         title: format!(
             "{} connections, each subscribed to a channel of its own; a heartbeat every {} s",
             size.idle, size.heartbeat
@@ -243,6 +254,7 @@ fn left(scale: Scale) -> Experiment {
     ]);
     Experiment {
         name: "left",
+        judged: OURS,
         title: format!("{} connections come and go", size.idle),
         subjects: only([Server::Fanfare, Server::Floor], |server| {
             Work::run(Setup::plain(server), &arguments)
@@ -272,6 +284,7 @@ fn idle_at_25_s(scale: Scale) -> Experiment {
     ]);
     Experiment {
         name: "idle-25s",
+        judged: OURS,
         title: format!(
             "{} idle connections; a heartbeat every 25 s, the default",
             size.idle
@@ -303,6 +316,7 @@ fn one_at_a_time(scale: Scale) -> Experiment {
     ]);
     Experiment {
         name: "fanout-1000-one",
+        judged: OURS,
         title: format!("{} listeners, one publication at a time", size.listeners),
         subjects: servers(|server| Work::run(Setup::plain(server), &arguments)),
         measures: vec![per_delivery().bound(Bound::TimesAtMost(FLOOR, 1.1))],
@@ -328,6 +342,7 @@ fn fixed_rate(
     ]);
     Experiment {
         name,
+        judged: OURS,
         title: format!("{listeners} listeners, {rate} publications per second"),
         subjects: servers(|server| Work::run(Setup::plain(server), &arguments)),
         measures: vec![
@@ -351,6 +366,7 @@ fn rooms(scale: Scale) -> Experiment {
     ]);
     Experiment {
         name: "rooms-rate",
+        judged: OURS,
         title: format!(
             "{} connections in rooms of 10, {} publications per second",
             size.in_rooms, size.rooms_rate
@@ -372,6 +388,7 @@ fn fullest(name: &'static str, listeners: usize, scale: Scale) -> Experiment {
     ]);
     Experiment {
         name,
+        judged: OURS,
         title: format!("{listeners} listeners, the queue kept full"),
         subjects: servers(|server| Work::run(Setup::plain(server), &arguments)),
         measures: vec![per_second().bound(Bound::TimesAtLeast("nats", 3.0))],
@@ -391,6 +408,7 @@ fn rooms_fullest(scale: Scale) -> Experiment {
     ]);
     Experiment {
         name: "rooms-max",
+        judged: OURS,
         title: format!(
             "{} connections in rooms of 10, the queue kept full",
             size.in_rooms
@@ -404,6 +422,7 @@ fn storm(scale: Scale) -> Experiment {
     let arguments = storm_arguments(scale);
     Experiment {
         name: "storm",
+        judged: OURS,
         title: format!(
             "{} sockets dropped, back and subscribed again",
             scale.size().storm
@@ -426,6 +445,7 @@ fn storm_with_recovery(scale: Scale) -> Experiment {
     };
     Experiment {
         name: "storm-recovery",
+        judged: OURS,
         title: format!(
             "{} sockets dropped and back, each recovers 10 missed messages; the floor recovers nothing",
             scale.size().storm
@@ -479,6 +499,7 @@ fn variants(scale: Scale) -> Experiment {
     let subject = |label, setup| Subject::new(label, Work::run(setup, &arguments));
     Experiment {
         name: "variants",
+        judged: "positioned",
         title: format!(
             "{} listeners, one publication at a time: positioned and recoverable, Protobuf and TLS \
              against plain JSON",
@@ -486,7 +507,7 @@ fn variants(scale: Scale) -> Experiment {
         ),
         subjects: vec![
             subject(
-                OURS,
+                "positioned",
                 Setup {
                     channels: Channels::History,
                     ..plain
@@ -494,14 +515,14 @@ fn variants(scale: Scale) -> Experiment {
             ),
             subject(PLAIN, plain),
             subject(
-                "protobuf",
+                "Protobuf",
                 Setup {
                     encoding: Encoding::Protobuf,
                     ..plain
                 },
             ),
             subject(
-                "tls",
+                "TLS",
                 Setup {
                     transport: Transport::Tls,
                     ..plain
@@ -538,12 +559,13 @@ fn idle_over_tls(scale: Scale) -> Experiment {
     };
     Experiment {
         name: "idle-tls",
+        judged: "TLS",
         title: format!(
             "{} idle connections over TLS, against plain TCP",
             size.idle_tls
         ),
         subjects: vec![
-            Subject::new(OURS, Work::run(tls, &arguments)),
+            Subject::new("TLS", Work::run(tls, &arguments)),
             Subject::new(PLAIN, Work::run(plain, &arguments)),
         ],
         measures: vec![
@@ -580,13 +602,14 @@ fn redis_added(scale: Scale) -> Experiment {
     };
     Experiment {
         name: "redis-added",
+        judged: "two nodes",
         title: format!(
             "{} publications per second on {} channels with a listener each: published at one node \
              and delivered by another over Redis, against one node alone",
             size.redis_rate, size.redis_channels
         ),
         subjects: vec![
-            Subject::new(OURS, Work::run(two, &arguments)),
+            Subject::new("two nodes", Work::run(two, &arguments)),
             Subject::new(ONE_NODE, Work::run(one, &arguments)),
         ],
         measures: vec![
@@ -625,6 +648,7 @@ fn redis_fullest(scale: Scale) -> Experiment {
     };
     Experiment {
         name: "redis-max",
+        judged: OURS,
         title: format!(
             "most publications per second on {} channels with history over Redis, against \
              redis-benchmark with the broker's script",
@@ -669,6 +693,7 @@ fn chat(scale: Scale) -> Experiment {
     };
     Experiment {
         name: "chat",
+        judged: OURS,
         title: format!(
             "persisted messages end to end in {rooms} rooms, socket to PostgreSQL to socket, against \
              pgbench inserting the same rows in transactions of its own"
@@ -712,13 +737,14 @@ fn nodes(scale: Scale) -> Experiment {
     };
     Experiment {
         name: "nodes",
+        judged: "8 nodes",
         title: format!(
             "{} connections in rooms of 10, {} publications per second, over 1, 2, 4 and 8 nodes that \
              share no rooms, with one Redis",
             size.in_rooms, size.rooms_rate
         ),
         subjects: vec![
-            on(OURS, 8),
+            on("8 nodes", 8),
             on("4 nodes", 4),
             on("2 nodes", 2),
             on(ONE_NODE, 1),
@@ -798,7 +824,7 @@ mod tests {
         for scale in [Scale::Full, Scale::Quick, Scale::Tiny] {
             for experiment in experiments(scale) {
                 let has = |label: &str| experiment.subjects.iter().any(|s| s.label == label);
-                assert!(has(OURS), "{}", experiment.name);
+                assert!(has(experiment.judged), "{}", experiment.name);
                 for measure in &experiment.measures {
                     assert!(has(measure.against), "{}", experiment.name);
                     for bound in &measure.targets {

@@ -32,6 +32,7 @@ pub(super) struct Size {
     pub(super) redis_channels: usize,
     pub(super) redis_rate: usize,
     pub(super) seconds: u64,
+    pub(super) warmup_seconds: f64,
 }
 
 impl Scale {
@@ -53,18 +54,22 @@ impl Scale {
                 redis_channels: 100,
                 redis_rate: 1_000,
                 seconds: 10,
+                warmup_seconds: 2.0,
             },
             Self::Quick => Size {
                 idle: 2_000,
                 idle_tls: 1_000,
-                idle_seconds: 10,
+                // Two heartbeats of each connection.
+                idle_seconds: 4,
                 idle_default_seconds: 25,
+                heartbeat: 2,
                 leave_seconds: 0,
                 many_listeners: 5_000,
                 in_rooms: 2_000,
                 rooms_rate: 1_000,
                 storm: 2_000,
                 seconds: 2,
+                warmup_seconds: 1.0,
                 ..Self::Full.size()
             },
             Self::Tiny => Size {
@@ -82,6 +87,7 @@ impl Scale {
                 redis_channels: 10,
                 redis_rate: 50,
                 seconds: 1,
+                warmup_seconds: 0.2,
             },
         }
     }

@@ -6,7 +6,7 @@ use super::document::{facts, faults};
 use super::number::{ratio, short, spread};
 use super::table::{met, reached};
 use super::verdict::{Line, Verdict};
-use crate::ladder::{FLOOR, OURS, Results};
+use crate::ladder::{FLOOR, Results};
 
 const STYLE: &str = include_str!("style.css");
 
@@ -115,7 +115,7 @@ fn plot(page: &mut String, verdict: &Verdict) {
     let mut top = TOP;
     let mut rows = String::new();
     for line in &verdict.lines {
-        row(&mut rows, line, top, &x);
+        row(&mut rows, line, class(verdict, line), top, &x);
         top += ROW;
     }
     let height = top + TOP;
@@ -134,14 +134,17 @@ fn plot(page: &mut String, verdict: &Verdict) {
     page.push_str("</svg>\n");
 }
 
-fn row(rows: &mut String, line: &Line, top: f64, x: &dyn Fn(f64) -> f64) {
-    let middle = top + ROW / 2.0;
-    let base = middle + 4.0;
-    let class = match line.subject.as_str() {
-        OURS => "ours",
+fn class(verdict: &Verdict, line: &Line) -> &'static str {
+    match line.subject.as_str() {
+        subject if subject == verdict.judged => "ours",
         FLOOR => "floor",
         _ => "peer",
-    };
+    }
+}
+
+fn row(rows: &mut String, line: &Line, class: &str, top: f64, x: &dyn Fn(f64) -> f64) {
+    let middle = top + ROW / 2.0;
+    let base = middle + 4.0;
     let _ = writeln!(
         rows,
         "<text class=\"name\" x=\"{}\" y=\"{base}\">{}</text>",
@@ -248,8 +251,9 @@ mod tests {
             measure: "CPU".to_owned(),
             unit: "µs".to_owned(),
             less_is_better: true,
+            judged: "fanfare".to_owned(),
             against: FLOOR.to_owned(),
-            lines: vec![line(OURS), line(FLOOR)],
+            lines: vec![line("fanfare"), line(FLOOR)],
             targets: vec![Judged {
                 target: "≤ 1 × floor".to_owned(),
                 reached: summary,

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::ladder::{Bound, Experiment, Measure, OURS, Results, Subject};
+use crate::ladder::{Bound, Experiment, Measure, Results, Subject};
 
 /// A measure, what each subject reached in it, and whether the targets are met.
 #[derive(Clone, Debug, Serialize)]
@@ -17,6 +17,8 @@ pub struct Verdict {
     pub unit: String,
     /// Whether less is better.
     pub less_is_better: bool,
+    /// Which subject the targets are about.
+    pub judged: String,
     /// Which subject the ratios are to.
     pub against: String,
     /// One for each subject, in the order of the experiment.
@@ -117,13 +119,15 @@ fn judge_measure(experiment: &Experiment, measure: &Measure, results: &Results) 
     let peers: Vec<_> = peers
         .map(|peer| (peer.label.as_str(), column(&peer.label)))
         .collect();
-    let judged = |bound: &Bound| judge_bound(*bound, measure, column(OURS), &column, &peers);
+    let judged =
+        |bound: &Bound| judge_bound(*bound, measure, column(experiment.judged), &column, &peers);
     Verdict {
         experiment: experiment.name.to_owned(),
         what: experiment.title.clone(),
         measure: measure.title.to_owned(),
         unit: measure.unit.to_owned(),
         less_is_better: measure.less_is_better,
+        judged: experiment.judged.to_owned(),
         against: measure.against.to_owned(),
         lines: lines.collect(),
         targets: measure.targets.iter().map(judged).collect(),
@@ -261,6 +265,7 @@ mod tests {
         let experiment = Experiment {
             name: "e",
             title: "E".to_owned(),
+            judged: "fanfare",
             subjects: vec![
                 subject("fanfare", Server::Fanfare),
                 subject("floor", Server::Floor),
