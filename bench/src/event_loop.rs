@@ -3,6 +3,10 @@
 //! Readiness is edge-triggered and one `recv` is made per event: into one buffer that all
 //! connections share, in which frames are read where they lie. What a delivery costs is the system
 //! call and little else.
+//!
+//! A good part of that call is the acknowledgement that the kernel sends when a socket is emptied.
+//! `TCP_QUICKACK` could put it off, but then timers send it, at the expense of whatever runs just
+//! then: of the server under test, as likely as not.
 
 use std::io;
 use std::mem;

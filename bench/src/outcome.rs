@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::dialect::Tally;
 use crate::latency::Percentiles;
 use crate::ledger::Counts;
 
@@ -28,6 +29,9 @@ pub struct Outcome {
     pub latency_ms: Option<Percentiles>,
     /// What the generator itself used.
     pub generator: Generator,
+    /// What a reader should know besides.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// What the generator itself used, while it measured.
@@ -80,9 +84,20 @@ pub struct Found {
     pub(crate) counts: Option<Counts>,
     pub(crate) latency_ms: Option<Percentiles>,
     pub(crate) generator: Generator,
+    pub(crate) notes: Vec<String>,
 }
 
 impl Found {
+    /// Notes how many connections were lost while it was measured, and why the first of them was.
+    pub(crate) fn connections_lost(&mut self, tally: &Tally) {
+        self.measure("connections_lost", count(tally.closed));
+        if let Some(reason) = &tally.first_reason {
+            let lost = tally.closed;
+            self.notes
+                .push(format!("{lost} connections were lost, the first: {reason}"));
+        }
+    }
+
     /// Notes a figure.
     pub fn measure(&mut self, name: &str, value: f64) {
         self.measures.insert(name.to_owned(), value.into());
@@ -104,6 +119,9 @@ impl Outcome {
             if let Ok(Value::Object(fields)) = part {
                 section(&mut table, name, &fields);
             }
+        }
+        for note in &self.notes {
+            let _ = writeln!(table, "{note}");
         }
         table
     }

@@ -16,13 +16,16 @@ const TAIL: &[u8] = br#""}"#;
 /// Bytes of a marker: `fb~`, then channel, publisher, sequence and time, each followed by `~`.
 const MARKER: usize = START.len() + 6 + 1 + 3 + 1 + 10 + 1 + 12 + 1;
 
+/// How many channels can be told apart.
+pub const CHANNELS: usize = 1_000_000;
+
 /// The publisher number of publications that only ask whether somebody listens.
 pub const PROBE: u32 = 999;
 
 /// Which publication it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Marker {
-    /// The channel it was published to, below 1,000,000.
+    /// The channel it was published to, below [`CHANNELS`].
     pub channel: u32,
     /// Which of the channel's publishers published it, below [`PROBE`].
     pub publisher: u32,

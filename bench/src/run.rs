@@ -16,7 +16,7 @@ use crate::dialect::{
 use crate::event_loop::{EventLoop, Parts};
 use crate::fleet::Opening;
 use crate::outcome::{Found, Outcome};
-use crate::payload::Payloads;
+use crate::payload::{CHANNELS, PROBE, Payloads};
 use crate::process::Processes;
 use crate::scenario::broadcast::{self, Broadcast, Pace};
 use crate::scenario::chat::{self, Chat};
@@ -69,6 +69,7 @@ pub fn outcome(options: &Options) -> anyhow::Result<Outcome> {
         counts: found.counts,
         latency_ms: found.latency_ms,
         generator: found.generator,
+        notes: found.notes,
     })
 }
 
@@ -112,11 +113,17 @@ fn run_broadcast(options: &Options, parameters: &mut Parameters) -> anyhow::Resu
             (listeners, listeners, 1)
         }
     };
+    // Where each room is on a node of its own, so is a publisher of it.
+    let nodes = options.url.len().max(options.publish_url.len());
+    let publishers = options.publishers.unwrap_or(publishers).max(1);
+    let publishers = publishers.next_multiple_of(nodes);
+    anyhow::ensure!(publishers < PROBE as usize, "too many publishers");
+    anyhow::ensure!(listeners.div_ceil(room) <= CHANNELS, "too many channels");
     let broadcast = Broadcast {
         listeners,
         room,
         together: many,
-        publishers: options.publishers.unwrap_or(publishers).max(1),
+        publishers,
         pace: pace(options, many)?,
         warm_up: time(options.warmup_seconds)?,
         time: measured(options)?,

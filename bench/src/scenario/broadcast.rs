@@ -108,8 +108,7 @@ pub fn run(setup: &mut Setup, broadcast: &Broadcast) -> anyhow::Result<Found> {
         rate(end.received - before.received),
     );
     found.measure("publications_per_second", rate(published));
-    let closed = setup.event_loop.tally().closed;
-    found.measure("connections_lost", count(closed));
+    found.connections_lost(setup.event_loop.tally());
     if let Some(lateness) = load.lateness.percentiles() {
         found.measure("sending_late_p99_ms", lateness.p99);
     }

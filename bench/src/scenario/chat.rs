@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use client::Client;
+use client::{Client, Options};
 use serde_json::{Value, json};
 use wire::{ConnectRequest, Format};
 
@@ -80,7 +80,10 @@ pub fn make_rooms(chat: Chat, url: &str, token: impl Fn(&str) -> String) -> anyh
 }
 
 async fn make_room(url: &str, token: String, request: &Value) -> anyhow::Result<Value> {
-    let client = Client::open(url, Format::Json).await?;
+    let mut options = Options::new(Format::Json);
+    // As the load that follows, and as the SDKs.
+    options.subprotocol = None;
+    let client = Client::open_with(url, options).await?;
     let connect = ConnectRequest {
         token,
         ..ConnectRequest::default()
@@ -142,7 +145,7 @@ pub fn run(setup: &mut Setup, chat: Chat, its_rooms: &Rooms) -> anyhow::Result<F
     }
     let unanswered = talk.traffic.sent() - talk.acknowledged;
     found.measure("sends_unacknowledged", count(unanswered));
-    found.measure("connections_lost", count(event_loop.tally().closed));
+    found.connections_lost(event_loop.tally());
     found.counts = Some(talk.traffic.counts(&channels));
     found.latency_ms = talk.traffic.latencies().percentiles();
     found.generator = Generator::new(own, received + acknowledged);

@@ -61,7 +61,7 @@ pub fn run(setup: &mut Setup, rpc: &Rpc) -> anyhow::Result<Found> {
     let mut found = Found::default();
     found.measure("calls_per_second", ratio(count(answered), took));
     found.measure("cpu_us_per_call", per(cpu, answered));
-    found.measure("connections_lost", count(setup.event_loop.tally().closed));
+    found.connections_lost(setup.event_loop.tally());
     found.counts = Some(Counts {
         sent: calls.sent,
         expected: calls.sent,

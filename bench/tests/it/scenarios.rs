@@ -70,6 +70,21 @@ async fn rooms_are_exact() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rooms_of_several_nodes_stay_apart() {
+    let gateway = TestGateway::start(|_| {}).await;
+    let other = TestGateway::start(|_| {}).await;
+    let arguments = format!(
+        "--scenario rooms --connections 60 --rate 200 {SHORT} --url {}",
+        other.url()
+    );
+    let outcome = gateway.run("centrifuge-json", &arguments).await;
+    assert_exact(&outcome, 10);
+    assert_eq!(outcome["parameters"]["publishers"], 2, "{outcome}");
+    gateway.end().await;
+    other.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_storm_brings_everybody_back_with_what_they_missed() {
     let gateway = TestGateway::start(|_| {}).await;
     let plain = "--scenario storm --connections 100 --leave finish";

@@ -49,10 +49,14 @@ impl TestGateway {
         Self(gateway.expect("the gateway starts"))
     }
 
+    /// Where clients connect.
+    pub(crate) fn url(&self) -> String {
+        format!("ws://{}/connection/websocket", self.0.address())
+    }
+
     /// Runs a scenario against it, in a process of its own, and returns the outcome.
     pub(crate) async fn run(&self, dialect: &str, arguments: &str) -> Value {
-        let url = format!("ws://{}/connection/websocket", self.0.address());
-        self.run_at(&url, dialect, arguments).await
+        self.run_at(&self.url(), dialect, arguments).await
     }
 
     /// Runs a scenario over TLS, trusting a file of certificates.
@@ -75,6 +79,15 @@ impl TestGateway {
     pub(crate) async fn end(self) {
         assert!(self.0.drain().await, "everything ends in time");
     }
+}
+
+/// A run against a server that speaks the protocol of Centrifuge.
+pub(crate) async fn run_centrifuge(address: SocketAddr, arguments: &str) -> Output {
+    let mut command = bench(arguments);
+    command.args(["--dialect", "centrifuge-json", "--url"]);
+    command.arg(format!("ws://{address}/connection/websocket"));
+    command.args(["--token-secret", SECRET]);
+    command.output().await.expect("it runs")
 }
 
 /// A run against a server that speaks the plain dialect.
