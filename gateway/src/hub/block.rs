@@ -17,6 +17,9 @@ use crate::websocket::frame;
 /// measurable, and a listener's outbox is bounded.
 const FULL: usize = 64 * 1024;
 
+/// Room for what stands around a payload: names of fields, the publisher's ids.
+const AROUND: usize = 192;
+
 /// See the module.
 pub(super) struct Block<'a> {
     channel: &'a str,
@@ -122,9 +125,13 @@ impl<'a> Block<'a> {
 
 impl Frames {
     fn encode(format: Format, channel: &str, publications: &[wire::Publication]) -> Self {
-        let mut frames = Vec::new();
+        let largest = publications.iter().map(|one| one.data.len()).max();
+        let message_size = largest.unwrap_or(0) + channel.len() + AROUND;
+        let mut message = Vec::with_capacity(message_size);
+        let payloads: usize = publications.iter().map(|one| one.data.len()).sum();
+        let around = (channel.len() + AROUND) * publications.len();
+        let mut frames = Vec::with_capacity(payloads + around);
         let mut ends = Vec::with_capacity(publications.len());
-        let mut message = Vec::new();
         for publication in publications {
             message.clear();
             if wire::encode_publication_push(format, channel, publication, &mut message).is_err() {

@@ -60,6 +60,10 @@ impl Listeners {
         if let Some(index) = &mut self.index {
             index.insert(key(&listener.connection), place(self.list.len()));
         }
+        if self.list.is_empty() {
+            // Many channels have one, for which the least that a list grows to is too much.
+            self.list.reserve_exact(1);
+        }
         self.list.push(listener);
     }
 

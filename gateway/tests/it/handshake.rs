@@ -281,7 +281,8 @@ impl Raw {
                 assert!(n > 0, "it ended after: {}", self.text());
             }
         };
-        timeout(SOON, reading).await.expect("it comes");
+        let came = timeout(SOON, reading).await;
+        assert!(came.is_ok(), "no `{text}`, but: `{}`", self.text());
     }
 
     /// Reads to the end.
