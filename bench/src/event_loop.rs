@@ -322,7 +322,7 @@ impl EventLoop {
                     let request = mem::take(&mut connection.request);
                     connection.unsent.extend_from_slice(request.as_bytes());
                 }
-                Framing::Stream => self.opened(index)?,
+                Framing::Stream => self.opened(index),
             }
         }
         let Some(connection) = &mut self.connections[index as usize] else {
@@ -406,7 +406,7 @@ impl EventLoop {
                 Some(length) => used = length,
                 None => return Ok(0),
             }
-            self.opened(index)?;
+            self.opened(index);
         }
         let Some(connection) = &mut self.connections[index as usize] else {
             return Ok(bytes.len());
@@ -436,7 +436,7 @@ impl EventLoop {
     }
 
     /// The connection can be spoken over.
-    fn opened(&mut self, index: u32) -> Result<(), String> {
+    fn opened(&mut self, index: u32) {
         if let Some(connection) = &mut self.connections[index as usize] {
             connection.stage = Stage::Open;
         }
@@ -444,7 +444,6 @@ impl EventLoop {
             dialect.opened(session, context);
             None
         });
-        Ok(())
     }
 
     fn flush_all(&mut self) {

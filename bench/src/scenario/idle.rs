@@ -94,7 +94,8 @@ pub fn run(setup: &mut Setup, idle: Idle) -> anyhow::Result<Found> {
     let left = setup.processes.memory()?;
     found.measure("rss_after_kb", left.rss);
     found.measure("rss_after_start_ratio", ratio(left.rss, memory_before.rss));
-    found.generator = Generator::new(own_cpu() - own_before, nothing.messages + pings);
+    let heard = connections + pings + nothing.messages;
+    found.generator = Generator::new(own_cpu() - own_before, heard);
     Ok(found)
 }
 
