@@ -143,6 +143,10 @@ async fn run(options: &LadderOptions) -> Result<()> {
         }
         return Ok(());
     }
+    if let Some(document) = &options.document {
+        // Now, not after hours of measuring.
+        report::check_document(document)?;
+    }
     let tools = Tools::new(options.binaries.as_deref())?;
     let network = match options.shared_network {
         true => Network::Shared,

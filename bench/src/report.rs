@@ -76,12 +76,23 @@ pub fn write(
     put("table.md", document::generated(&verdicts, results))?;
     put("report.html", html::page(&verdicts, results))?;
     if let Some(path) = document {
-        let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
-        let text = document::replaced(&text, &document::generated(&verdicts, results))
-            .with_context(|| path.display().to_string())?;
+        let text = filled(path, &document::generated(&verdicts, results))?;
         fs::write(path, text).with_context(|| path.display().to_string())?;
     }
     Ok(())
+}
+
+/// Whether the generated part could be put into a document.
+///
+/// # Errors
+/// If it cannot be read or has no markers.
+pub fn check_document(path: &Path) -> Result<()> {
+    filled(path, "").map(|_| ())
+}
+
+fn filled(path: &Path, generated: &str) -> Result<String> {
+    let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    document::replaced(&text, generated).with_context(|| path.display().to_string())
 }
 
 /// The targets and whether they are met, for a terminal.

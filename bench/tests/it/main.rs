@@ -2,5 +2,6 @@
 
 mod chat;
 mod faults;
+mod ladder;
 mod scenarios;
 mod support;
