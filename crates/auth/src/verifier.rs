@@ -85,6 +85,20 @@ impl TokenVerifier {
         self.judge::<RawConnectionClaims<'_>>(&payload, now)
     }
 
+    /// The same, for those who want to wait for nothing. `None`: the keys are
+    /// published ones (JWKS), so it may have to wait.
+    pub fn verify_connection_at_once(
+        &self,
+        token: &str,
+        now: i64,
+    ) -> Option<Result<ConnectionClaims, TokenError>> {
+        let Keys::Configured(keys) = &self.keys else {
+            return None;
+        };
+        let payload = Jws::parse(token).and_then(|jws| keys.open(&jws, now));
+        Some(payload.and_then(|payload| self.judge::<RawConnectionClaims<'_>>(&payload, now)))
+    }
+
     /// Verifies a subscription token at `now` (Unix seconds). Whose it is, and
     /// for which channel, is for the caller to compare:
     /// [`SubscriptionClaims::is_for`].
@@ -103,22 +117,16 @@ impl TokenVerifier {
     /// Returns the claims' JSON text, once we know who wrote it.
     async fn verify_signature(&self, token: &str, now: i64) -> Result<Vec<u8>, TokenError> {
         let jws = Jws::parse(token)?;
-        let verified = match &self.keys {
-            Keys::Configured(keys) => keys.verify(&jws, now),
+        match &self.keys {
+            Keys::Configured(keys) => keys.open(&jws, now),
             Keys::Published(jwks) => {
                 let Some(kid) = &jws.kid else {
                     return Err(TokenError::invalid("the header names no key (`kid`)"));
                 };
                 let key = jwks.key(kid).await?;
-                key.verify(jws.algorithm, jws.signed, &jws.signature)
+                payload_if(key.verify(jws.algorithm, jws.signed, &jws.signature), &jws)
             }
-        };
-        if !verified {
-            return Err(TokenError::invalid(
-                "the signature is wrong, or there is no key for its algorithm",
-            ));
         }
-        jws.decode_payload()
     }
 
     fn judge<'a, R: RawClaims<'a>>(
@@ -185,6 +193,11 @@ impl ConfiguredKeys {
         })
     }
 
+    /// The claims' JSON text, once we know who wrote it.
+    fn open(&self, jws: &Jws<'_>, now: i64) -> Result<Vec<u8>, TokenError> {
+        payload_if(self.verify(jws, now), jws)
+    }
+
     /// Each key refuses the algorithms that are not its own, so that at most one
     /// does any work, or two while a secret is being rotated.
     fn verify(&self, jws: &Jws<'_>, now: i64) -> bool {
@@ -197,6 +210,16 @@ impl ConfiguredKeys {
                 previous.valid_until.is_none_or(|until| now < until) && by_hmac(&previous.key)
             })
     }
+}
+
+/// The claims' JSON text of a token whose signature is verified.
+fn payload_if(verified: bool, jws: &Jws<'_>) -> Result<Vec<u8>, TokenError> {
+    if !verified {
+        return Err(TokenError::invalid(
+            "the signature is wrong, or there is no key for its algorithm",
+        ));
+    }
+    jws.decode_payload()
 }
 
 impl Expectation {

@@ -30,7 +30,10 @@ impl Session {
         id: u32,
         request: &mut ConnectRequest,
     ) -> Result<(), Failure> {
-        let claims = self.authenticate(request).await?;
+        let claims = match self.authenticate_at_once(&request.token) {
+            Some(authenticated) => authenticated?,
+            None => Box::pin(self.authenticate_by_published_keys(&request.token)).await?,
+        };
         let node = Arc::clone(&self.node);
         let config = &node.config.client;
         let expire_at = claims.expire_at.unwrap_or(0);
@@ -44,13 +47,14 @@ impl Session {
         }
         self.register().await?;
 
-        let mut entered: Vec<Entered> = Vec::with_capacity(channels.len());
+        let mut joinings = Vec::with_capacity(channels.len());
         let mut subs = BTreeMap::new();
         for (channel, server_side) in channels {
             let recover = request.subs.remove(&channel).unwrap_or_default();
-            let mut one = Box::pin(self.enter_server_side(&channel, server_side, recover)).await?;
-            subs.insert(channel, std::mem::take(&mut one.result));
-            entered.push(one);
+            let entering = self.enter_server_side(&channel, server_side, recover);
+            let Entered { result, joining } = Box::pin(entering).await?;
+            subs.insert(channel, result);
+            joinings.push(joining);
         }
         let ping = self.connection.ping_policy();
         // A native one is no concern of the client's code.
@@ -87,8 +91,8 @@ impl Session {
             node.wheel().add(&self.connection, ping_at);
         }
         self.reply(id, ReplyBody::Connect(result));
-        for one in entered {
-            self.go_live(one).await;
+        for joining in joinings {
+            Box::pin(self.go_live(joining)).await;
         }
         self.plan_tick();
         tracing::debug!(
@@ -102,30 +106,49 @@ impl Session {
     }
 
     /// Who the client is: its token's word, else the operator's proxy's, else
-    /// nobody, where that is allowed.
-    async fn authenticate(&self, request: &ConnectRequest) -> Result<ConnectionClaims, Failure> {
+    /// nobody, where that is allowed. `None`: the keys may have to be fetched.
+    fn authenticate_at_once(&self, token: &str) -> Option<Result<ConnectionClaims, Failure>> {
         let config = &self.node.config.client;
-        if !request.token.is_empty() && !config.insecure {
+        if !token.is_empty() && !config.insecure {
             let verifier = &self.node.verifiers.connection;
-            let verified = verifier
-                .verify_connection(&request.token, unix_seconds())
-                .await;
-            let claims = verified.map_err(|error| match error {
-                TokenError::Expired => Failure::from(ErrorCode::TOKEN_EXPIRED),
-                TokenError::Invalid(reason) => {
-                    tracing::info!(session.id = %self.connection.id(), %reason, "invalid token");
-                    Disconnect::INVALID_TOKEN.into()
-                }
-                TokenError::Unavailable(reason) => {
-                    tracing::warn!(%reason, "a token cannot be verified");
-                    ErrorCode::INTERNAL.into()
-                }
-            })?;
-            if claims.user.is_empty() && config.disallow_anonymous_connection_tokens {
-                return Err(Disconnect::PERMISSION_DENIED.into());
-            }
-            return Ok(claims);
+            let verified = verifier.verify_connection_at_once(token, unix_seconds())?;
+            return Some(self.judge(verified));
         }
+        Some(self.authenticate_without_token())
+    }
+
+    async fn authenticate_by_published_keys(
+        &self,
+        token: &str,
+    ) -> Result<ConnectionClaims, Failure> {
+        let verifier = &self.node.verifiers.connection;
+        self.judge(verifier.verify_connection(token, unix_seconds()).await)
+    }
+
+    fn judge(
+        &self,
+        verified: Result<ConnectionClaims, TokenError>,
+    ) -> Result<ConnectionClaims, Failure> {
+        let claims = verified.map_err(|error| match error {
+            TokenError::Expired => Failure::from(ErrorCode::TOKEN_EXPIRED),
+            TokenError::Invalid(reason) => {
+                tracing::info!(session.id = %self.connection.id(), %reason, "invalid token");
+                Disconnect::INVALID_TOKEN.into()
+            }
+            TokenError::Unavailable(reason) => {
+                tracing::warn!(%reason, "a token cannot be verified");
+                ErrorCode::INTERNAL.into()
+            }
+        })?;
+        let anonymous = claims.user.is_empty();
+        if anonymous && self.node.config.client.disallow_anonymous_connection_tokens {
+            return Err(Disconnect::PERMISSION_DENIED.into());
+        }
+        Ok(claims)
+    }
+
+    fn authenticate_without_token(&self) -> Result<ConnectionClaims, Failure> {
+        let config = &self.node.config.client;
         if let Some(user) = &self.trusted_user {
             return Ok(ConnectionClaims {
                 user: user.to_string(),

@@ -6,7 +6,7 @@ use broker::Position;
 use bytes::Bytes;
 use wire::{Disconnect, PushBody, RefreshPush, SubscribePush, SubscribeRequest};
 
-use super::subscribe::Grant;
+use super::subscribe::{Entered, Grant};
 use super::subscription::Origin;
 use super::{Session, time_left};
 
@@ -84,22 +84,22 @@ impl Session {
                 return;
             }
         };
-        let result = &entered.result;
+        let Entered { result, joining } = entered;
         // A client that recovered gets what it missed as publications, so it must
         // start from where it was.
-        let missed = result.publications.clone();
+        let missed = result.publications;
         let push = SubscribePush {
             recoverable: result.recoverable,
-            epoch: result.epoch.clone(),
+            epoch: result.epoch,
             offset: result.offset,
             positioned: result.positioned,
-            data: result.data.clone(),
+            data: result.data,
         };
         self.push(&channel, PushBody::Subscribe(push));
         for publication in missed {
             self.push(&channel, PushBody::Publication(publication));
         }
-        self.go_live(entered).await;
+        self.go_live(joining).await;
         self.plan_tick();
     }
 

@@ -42,10 +42,16 @@ pub(super) struct Grant {
     pub(super) origin: Origin,
 }
 
-/// A subscription between its two steps.
+/// A subscription between its two steps: what is answered, and what follows.
 #[derive(Debug)]
 pub(super) struct Entered {
     pub(super) result: SubscribeResult,
+    pub(super) joining: Joining,
+}
+
+/// What the second step needs.
+#[derive(Debug)]
+pub(super) struct Joining {
     listener: Listener,
     channel: Arc<Channel>,
     epoch: Arc<str>,
@@ -73,17 +79,16 @@ impl Session {
         request: &SubscribeRequest,
     ) -> Result<(), Failure> {
         let (namespace, grant) = self.check_subscribe(request).await?;
-        let mut entered = self.enter(request, &namespace, grant).await?;
-        let unrecovered = entered.result.was_recovering && !entered.result.recovered;
+        let Entered { result, joining } = self.enter(request, &namespace, grant).await?;
+        let unrecovered = result.was_recovering && !result.recovered;
         if unrecovered && request.flag & SubscribeRequest::REJECT_UNRECOVERED != 0 {
             Box::pin(self.end_subscription(&request.channel, None)).await;
             return Err(ErrorCode::UNRECOVERABLE_POSITION.into());
         }
-        let result = std::mem::take(&mut entered.result);
-        let planned = entered.needs_tick;
+        let needs_tick = joining.needs_tick;
         self.reply(id, ReplyBody::Subscribe(result));
-        self.go_live(entered).await;
-        if planned {
+        self.go_live(joining).await;
+        if needs_tick {
             self.plan_tick();
         }
         Ok(())
@@ -302,17 +307,19 @@ impl Session {
             }
         }
         Ok(Entered {
-            listener: Listener {
-                connection: Arc::clone(&self.connection),
-                after,
-                positioned: features.positioned,
-                join_leave: features.join_leave,
-            },
             result,
-            channel,
-            epoch,
-            announced: features.announced,
-            needs_tick,
+            joining: Joining {
+                listener: Listener {
+                    connection: Arc::clone(&self.connection),
+                    after,
+                    positioned: features.positioned,
+                    join_leave: features.join_leave,
+                },
+                channel,
+                epoch,
+                announced: features.announced,
+                needs_tick,
+            },
         })
     }
 
@@ -405,14 +412,14 @@ impl Session {
     }
 
     /// The second step: what arrived since the first, then everything live.
-    pub(super) async fn go_live(&mut self, entered: Entered) {
-        let Entered {
+    pub(super) async fn go_live(&mut self, joining: Joining) {
+        let Joining {
             listener,
             channel,
             epoch,
             announced,
             ..
-        } = entered;
+        } = joining;
         match channel.go_live(&epoch, listener) {
             Ok(delivered) => self.node.after(&channel, delivered),
             Err(_incomplete) => {

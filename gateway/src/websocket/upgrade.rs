@@ -274,7 +274,8 @@ async fn begin(
     let session = Session::new(Arc::clone(node), Arc::clone(&connection), trusted_user);
     let mut task = Task::new(connection, session);
     if !early.is_empty() {
-        task.early(early).await;
+        // Boxed: it is rare, and has room for everything that a message may ask for.
+        Box::pin(task.early(early)).await;
     }
     Opened {
         node: Arc::clone(node),

@@ -6,9 +6,21 @@ use serde_json::{Value, json};
 use crate::support::{NOW, SECRET, Signer, hmac_verifier, hs256, verifier};
 
 async fn connection(claims: Value) -> Result<ConnectionClaims, TokenError> {
-    hmac_verifier()
-        .verify_connection(&hs256(&claims), NOW)
-        .await
+    let (verifier, token) = (hmac_verifier(), hs256(&claims));
+    let verified = verifier.verify_connection(&token, NOW).await;
+    let at_once = verifier.verify_connection_at_once(&token, NOW);
+    assert_eq!(at_once.as_ref(), Some(&verified));
+    verified
+}
+
+#[test]
+fn published_keys_are_waited_for() {
+    let published = verifier(TokenConfig {
+        jwks_public_endpoint: "http://127.0.0.1:1/".to_owned(),
+        ..TokenConfig::default()
+    });
+    let token = hs256(&json!({}));
+    assert_eq!(published.verify_connection_at_once(&token, NOW), None);
 }
 
 async fn subscription(claims: Value) -> Result<SubscriptionClaims, TokenError> {
