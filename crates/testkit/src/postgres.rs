@@ -200,7 +200,7 @@ impl PostgresServer {
         loop {
             let psql = Psql {
                 bin: bin.clone(),
-                port: TcpListener::bind("127.0.0.1:0")?.local_addr()?.port(),
+                port: lasting_port()?,
             };
             match spawn(&psql, &dir, durability) {
                 Ok(process) => {
@@ -313,6 +313,23 @@ fn spawn(psql: &Psql, dir: &Path, durability: Durability) -> Result<Child> {
         // This is a blocking thread, polling another process.
         std::thread::park_timeout(Duration::from_millis(10));
     }
+}
+
+/// A free port that nobody gets who asks for any: a server that was stopped must find
+/// it free when it is started again.
+fn lasting_port() -> Result<u16> {
+    // Below what Linux gives away (32768), and apart for processes at the same time.
+    const PORTS: std::ops::Range<u32> = 16_000..32_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let begin = std::process::id().wrapping_mul(97);
+    for _ in PORTS {
+        let number = begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = u16::try_from(PORTS.start + number % (PORTS.end - PORTS.start))?;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no free port")
 }
 
 /// Where `initdb`, `postgres` and `psql` are: in the path, or where distributions put
