@@ -61,8 +61,7 @@ pub struct DatabaseConfig {
     pub url: SecretUrl,
     /// Connections at most.
     pub max_connections: u32,
-    /// Bring the tables of a PostgreSQL database up to date at start, instead of by
-    /// `chat-service migrate` before. A SQLite file always is.
+    /// Bring the tables up to date at start, instead of by `chat-service migrate` before.
     pub migrate: bool,
     /// A call that needs the database fails after this time.
     #[serde(with = "duration")]
@@ -128,7 +127,7 @@ impl Default for DatabaseConfig {
         Self {
             url: SecretUrl::new("sqlite://data/chat.db"),
             max_connections: 20,
-            migrate: false,
+            migrate: true,
             timeout: Duration::from_secs(5),
             max_waiting_sends: 4_096,
         }

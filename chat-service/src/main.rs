@@ -28,22 +28,13 @@ const NAME: &str = "chat-service";
 struct Arguments {
     #[command(flatten)]
     flags: Flags,
-    /// Brings the tables of a PostgreSQL database up to date at start
-    #[arg(long)]
-    migrate: bool,
     #[command(subcommand)]
     command: Option<Command>,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let mut flags = arguments.flags;
-    if arguments.migrate {
-        flags
-            .set
-            .push(("database.migrate".to_owned(), "true".to_owned()));
-    }
-    process::run(NAME, flags, arguments.command, run, migrate)
+    process::run(NAME, arguments.flags, arguments.command, run, migrate)
 }
 
 async fn run(config: Config) -> anyhow::Result<()> {

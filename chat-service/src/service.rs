@@ -91,7 +91,7 @@ pub async fn build(config: &Config, surroundings: Surroundings<'_>) -> anyhow::R
     let database = Database::new(settings.url.expose(), settings.max_connections)
         .map_err(|problem| anyhow::anyhow!("database.url: {problem}"))?;
     let store = store::open(&database).context("the folder of the database")?;
-    if settings.migrate || database.is_file() {
+    if settings.migrate {
         let migrations = store::migrations();
         tokio::select! {
             result = database.migrate_until_done(&migrations) => {
@@ -111,11 +111,16 @@ pub async fn build(config: &Config, surroundings: Surroundings<'_>) -> anyhow::R
     let publisher = Publisher::new(store.journal(), Arc::clone(&broker), publishing, metrics);
     tasks.spawn(publisher.clone().run(stop.clone()));
     let watched = Arc::clone(&store);
-    let ping = move || {
+    let missing_tables = move || {
         let store = Arc::clone(&watched);
-        async move { store.ping().await }
+        async move { store.missing_tables().await }
     };
-    tasks.spawn(watch(ping, settings.timeout, readiness, stop.clone()));
+    tasks.spawn(watch(
+        missing_tables,
+        settings.timeout,
+        readiness,
+        stop.clone(),
+    ));
     let outgoing = Outgoing::new(
         "chat-service",
         &config.grpc.shared_key,

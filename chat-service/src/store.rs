@@ -28,6 +28,17 @@ use crate::user::UserId;
 pub use self::postgres::PostgresStore;
 pub use self::sqlite::SqliteStore;
 
+/// All tables, of rooms and logs.
+const TABLES: &[&str] = &[
+    "rooms",
+    "members",
+    "messages",
+    "mentions",
+    "outbox",
+    "logs",
+    "log_events",
+];
+
 /// The rooms in a database. Works while the database is away.
 ///
 /// # Errors
@@ -126,8 +137,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Lets a notification wait until then.
     async fn postpone(&self, delivery: &Delivery, until: Timestamp) -> Result<()>;
 
-    /// Whether the database answers.
-    async fn ping(&self) -> Result<()>;
+    /// The tables that are not there: none, if all is well.
+    async fn missing_tables(&self) -> Result<Vec<String>>;
     /// The rooms' logs in the same database.
     fn journal(&self) -> Arc<dyn Journal>;
 }

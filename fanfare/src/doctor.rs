@@ -179,7 +179,11 @@ async fn chat_database(config: &Config) -> Finding {
     database("chat.database", &config.chat.database.url, async {
         let database = Database::new(url, 1)?;
         let store = chat_service::store::open(&database).map_err(|error| error.to_string())?;
-        store.ping().await.map_err(|error| error.to_string())
+        let missing = store.missing_tables().await;
+        judge(
+            &missing.map_err(|error| error.to_string())?,
+            config.chat.database.migrate,
+        )
     })
     .await
 }
@@ -189,15 +193,30 @@ async fn notify_database(config: &Config) -> Finding {
     database("notify.database", &config.notify.database.url, async {
         let database = Database::new(url, 1)?;
         let store = notify_service::store::open(&database).map_err(|error| error.to_string())?;
-        store.ping().await.map_err(|error| error.to_string())
+        let missing = store.missing_tables().await;
+        judge(
+            &missing.map_err(|error| error.to_string())?,
+            config.notify.database.migrate,
+        )
     })
     .await
+}
+
+/// Tables that are missing do no harm where they are made at start.
+fn judge(missing: &[String], migrate: bool) -> Result<(), String> {
+    if missing.is_empty() || migrate {
+        return Ok(());
+    }
+    Err(format!(
+        "it lacks the tables {}, and database.migrate is false",
+        missing.join(", ")
+    ))
 }
 
 async fn database(
     what: &'static str,
     url: &SecretUrl,
-    ping: impl Future<Output = Result<(), String>>,
+    look: impl Future<Output = Result<(), String>>,
 ) -> Finding {
     let shown = url.masked();
     if let Some(file) = url.expose().strip_prefix("sqlite://")
@@ -205,7 +224,7 @@ async fn database(
     {
         return Finding::good(what, format!("{shown} will be made"));
     }
-    match tokio::time::timeout(TIMEOUT, ping).await {
+    match tokio::time::timeout(TIMEOUT, look).await {
         Ok(Ok(())) => Finding::good(what, format!("{shown} answers")),
         Ok(Err(error)) => Finding::failure(what, format!("{shown}: {error}")),
         Err(_) => Finding::failure(what, format!("{shown} does not answer")),

@@ -59,7 +59,7 @@ pub struct DatabaseConfig {
     pub url: SecretUrl,
     /// Connections at most.
     pub max_connections: u32,
-    /// Bring the tables up to date at start.
+    /// Bring the tables up to date at start, instead of by `notify-service migrate` before.
     pub migrate: bool,
     /// A call that needs the database fails after this time.
     #[serde(with = "duration")]

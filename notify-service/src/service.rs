@@ -98,11 +98,16 @@ pub async fn build(config: &Config, surroundings: Surroundings<'_>) -> anyhow::R
     let publisher = Publisher::new(store.journal(), broker, PublisherConfig::default(), metrics);
     tasks.spawn(publisher.clone().run(stop.clone()));
     let watched = Arc::clone(&store);
-    let ping = move || {
+    let missing_tables = move || {
         let store = Arc::clone(&watched);
-        async move { store.ping().await }
+        async move { store.missing_tables().await }
     };
-    tasks.spawn(watch(ping, settings.timeout, readiness, stop.clone()));
+    tasks.spawn(watch(
+        missing_tables,
+        settings.timeout,
+        readiness,
+        stop.clone(),
+    ));
     if !config.retention.is_zero() {
         let store = Arc::clone(&store);
         tasks.spawn(retention::run(

@@ -27,6 +27,9 @@ use crate::user::UserId;
 pub use self::postgres::PostgresStore;
 pub use self::sqlite::SqliteStore;
 
+/// All tables, of inboxes and logs.
+const TABLES: &[&str] = &["inboxes", "notifications", "logs", "log_events"];
+
 /// The inboxes in a database. Works while the database is away.
 ///
 /// # Errors
@@ -88,8 +91,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// do not change: these notifications are in none.
     async fn remove_done(&self, before: Timestamp, limit: u32) -> Result<u64>;
 
-    /// Whether the database answers.
-    async fn ping(&self) -> Result<()>;
+    /// The tables that are not there: none, if all is well.
+    async fn missing_tables(&self) -> Result<Vec<String>>;
 
     /// The inboxes' logs in the same database.
     fn journal(&self) -> Arc<dyn Journal>;

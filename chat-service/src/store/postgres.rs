@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use journal::sql::postgres::{self as log, PostgresJournal};
 use journal::{Appended, Journal, NewEvent};
 use service::Timestamp;
+use service::tables::missing_in_postgres;
 use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
@@ -22,7 +23,7 @@ use super::statements::{implement_store, message_columns, room_columns, summarie
 use super::{
     Created, Delivery, Marked, MemberChange, MemberChanged, MemberSituation, MessageChange,
     MessageChanged, MessageSituation, NewMessage, NewRoom, Rule, SendSituation, Sent, Store,
-    Unread, corrupt, signed, unsigned,
+    TABLES, Unread, corrupt, signed, unsigned,
 };
 use crate::error::{Error, Result};
 use crate::event::{MemberEvent, RoomEvent};
@@ -52,6 +53,10 @@ impl PostgresStore {
     #[must_use]
     pub fn migrator() -> Migrator {
         log::migrator(&MIGRATIONS)
+    }
+
+    async fn missing(&self, tables: &[&str]) -> sqlx::Result<Vec<String>> {
+        missing_in_postgres(&self.pool, tables).await
     }
 
     async fn begin(&self) -> Result<Transaction<'static, Postgres>> {

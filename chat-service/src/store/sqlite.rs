@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use journal::sql::sqlite::{self as log, SqliteJournal};
 use journal::{Appended, Journal, NewEvent};
 use service::Timestamp;
+use service::tables::missing_in_sqlite;
 use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
 use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
@@ -22,7 +23,7 @@ use super::statements::{implement_store, message_columns, room_columns, summarie
 use super::{
     Created, Delivery, Marked, MemberChange, MemberChanged, MemberSituation, MessageChange,
     MessageChanged, MessageSituation, NewMessage, NewRoom, Rule, SendSituation, Sent, Store,
-    Unread, corrupt, signed, unsigned,
+    TABLES, Unread, corrupt, signed, unsigned,
 };
 use crate::error::{Error, Result};
 use crate::event::{MemberEvent, RoomEvent};
@@ -54,6 +55,10 @@ impl SqliteStore {
     #[must_use]
     pub fn migrator() -> Migrator {
         log::migrator(&MIGRATIONS)
+    }
+
+    async fn missing(&self, tables: &[&str]) -> sqlx::Result<Vec<String>> {
+        missing_in_sqlite(&self.reader, tables).await
     }
 
     /// It takes the write lock at once: a transaction that reads before it writes

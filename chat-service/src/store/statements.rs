@@ -405,10 +405,8 @@ macro_rules! implement_store {
                 Ok(())
             }
 
-            async fn ping(&self) -> Result<()> {
-                // Also says whether the tables are there.
-                sqlx::query("select 1 from rooms where room_id = ''").execute(&mut *self.read().await?).await?;
-                Ok(())
+            async fn missing_tables(&self) -> Result<Vec<String>> {
+                Ok(self.missing(TABLES).await?)
             }
 
             fn journal(&self) -> Arc<dyn Journal> {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use broker::MemoryBroker;
 use proto::chat::v1::{ListRoomsRequest, RoomKind};
-use testkit::{PostgresServer, eventually};
+use testkit::{PostgresServer, TestDatabase, eventually};
 use tonic::Code;
 
 use crate::service::{DEADLINE, TestService};
@@ -63,6 +63,33 @@ async fn a_database_that_hangs_costs_no_more_than_the_deadline() {
         service.send("alice", &room, "after").await.is_ok()
     })
     .await;
+}
+
+#[tokio::test]
+async fn tables_that_are_missing_are_named_until_they_are_made() {
+    let database = TestDatabase::new().await;
+    let service = TestService::on_with(database.url(), |config| config.database.migrate = false);
+    let service = service.await;
+    eventually(DEADLINE, async || !service.readiness.reasons().is_empty()).await;
+    let reasons = format!("{:?}", service.readiness.reasons());
+    for table in [
+        "rooms",
+        "members",
+        "messages",
+        "mentions",
+        "outbox",
+        "logs",
+        "log_events",
+        "migrate",
+    ] {
+        assert!(reasons.contains(table), "{table}: {reasons}");
+    }
+    let tables = service::Database::new(database.url(), 1).unwrap();
+    tables
+        .migrate(&chat_service::store::migrations())
+        .await
+        .unwrap();
+    eventually(DEADLINE, async || service.readiness.reasons().is_empty()).await;
 }
 
 #[tokio::test]

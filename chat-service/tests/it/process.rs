@@ -38,7 +38,6 @@ impl Process {
         let (grpc, admin) = (free_port(), free_port());
         let mut command = Command::new(env!("CARGO_BIN_EXE_chat-service"));
         command
-            .arg("--migrate")
             .arg("--set")
             .arg(format!("grpc.address=127.0.0.1:{grpc}"))
             .arg("--set")

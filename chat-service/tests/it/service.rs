@@ -128,7 +128,6 @@ impl TestService {
         );
         let mut config = Config::default();
         config.database.url = SecretUrl::new(database.url());
-        config.database.migrate = true;
         config.database.timeout = Duration::from_secs(2);
         set(&mut config);
         let mut registry = Registry::default();

@@ -112,12 +112,6 @@ impl Database {
         }
     }
 
-    /// Whether it is a file of this process's own, not a server.
-    #[must_use]
-    pub fn is_file(&self) -> bool {
-        matches!(self.options, Options::Sqlite(_))
-    }
-
     /// Brings the tables up to date. Replicas may do it at the same time.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ pub mod engine;
 pub mod failure;
 pub mod json;
 pub mod process;
+pub mod tables;
 pub mod time;
 pub mod watch;
 

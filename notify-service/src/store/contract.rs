@@ -43,13 +43,17 @@ impl TestStore {
     async fn open(url: &str, place: Place) -> Self {
         let database = Database::new(url, 8).unwrap();
         let migrations = migrations();
+        let store = open(&database).unwrap();
+        let missing = store.missing_tables().await.unwrap();
+        assert_eq!(missing, ["inboxes", "notifications", "logs", "log_events"]);
         database.migrate(&migrations).await.unwrap();
         database
             .migrate(&migrations)
             .await
             .expect("migrating twice is harmless");
+        assert!(store.missing_tables().await.unwrap().is_empty());
         Self {
-            store: open(&database).unwrap(),
+            store,
             _place: place,
         }
     }

@@ -9,13 +9,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use journal::sql::postgres::{self as log, PostgresJournal};
 use journal::{Appended, Journal, NewEvent};
-use service::Timestamp;
+use service::{Timestamp, tables::missing_in_postgres};
 use sqlx::migrate::Migrator;
 use sqlx::{PgConnection, PgPool};
 
 use super::{
-    Filter, InboxRow, Marked, NotificationRow, Notified, Page, PageQuery, Store, check_version,
-    event, marks, page, signed,
+    Filter, InboxRow, Marked, NotificationRow, Notified, Page, PageQuery, Store, TABLES,
+    check_version, event, marks, page, signed,
 };
 use crate::error::Result;
 use crate::event::{Event, InboxEvent};
@@ -229,9 +229,8 @@ impl Store for PostgresStore {
         Ok(removed.rows_affected())
     }
 
-    async fn ping(&self) -> Result<()> {
-        sqlx::query("select 1").execute(&self.pool).await?;
-        Ok(())
+    async fn missing_tables(&self) -> Result<Vec<String>> {
+        Ok(missing_in_postgres(&self.pool, TABLES).await?)
     }
 
     fn journal(&self) -> Arc<dyn Journal> {

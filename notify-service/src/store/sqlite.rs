@@ -9,13 +9,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use journal::sql::sqlite::{self as log, SqliteJournal};
 use journal::{Appended, Journal, NewEvent};
-use service::Timestamp;
+use service::{Timestamp, tables::missing_in_sqlite};
 use sqlx::migrate::Migrator;
 use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
 
 use super::{
-    Filter, InboxRow, Marked, NotificationRow, Notified, Page, PageQuery, Store, check_version,
-    event, marks, page, signed,
+    Filter, InboxRow, Marked, NotificationRow, Notified, Page, PageQuery, Store, TABLES,
+    check_version, event, marks, page, signed,
 };
 use crate::error::Result;
 use crate::event::{Event, InboxEvent};
@@ -223,9 +223,8 @@ impl Store for SqliteStore {
         Ok(removed.rows_affected())
     }
 
-    async fn ping(&self) -> Result<()> {
-        sqlx::query("select 1").execute(&self.reader).await?;
-        Ok(())
+    async fn missing_tables(&self) -> Result<Vec<String>> {
+        Ok(missing_in_sqlite(&self.reader, TABLES).await?)
     }
 
     fn journal(&self) -> Arc<dyn Journal> {
