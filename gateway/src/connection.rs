@@ -19,6 +19,7 @@ use wire::{Disconnect, Format};
 
 use crate::clock::Millis;
 use crate::config::Config;
+use crate::metrics::CloseLabels;
 use crate::outbox::{Outbox, Pushed};
 use crate::session::Event;
 use crate::socket::Socket;
@@ -62,6 +63,46 @@ pub(crate) enum Closing {
     /// The session ended after an error reply to connect: the client closes, or
     /// we do after a grace time.
     ConnectFailed,
+}
+
+impl Closing {
+    /// How it is counted.
+    fn labels(&self) -> CloseLabels {
+        match self {
+            Self::Disconnect(disconnect) => CloseLabels {
+                // Codes of an operator's own are counted as one.
+                code: if Disconnect::ALL
+                    .iter()
+                    .any(|one| one.code == disconnect.code)
+                {
+                    disconnect.code
+                } else {
+                    4000
+                },
+                initiator: "server",
+            },
+            Self::Violation(code) => CloseLabels {
+                code: u32::from(*code),
+                initiator: "server",
+            },
+            Self::ConnectFailed => CloseLabels {
+                code: 0,
+                initiator: "server",
+            },
+            Self::ClientClosed(code) => CloseLabels {
+                code: match code {
+                    Some(code @ 1000..=1015) => u32::from(*code),
+                    Some(_) => 4000,
+                    None => 0,
+                },
+                initiator: "client",
+            },
+            Self::Lost => CloseLabels {
+                code: 0,
+                initiator: "network",
+            },
+        }
+    }
 }
 
 /// How the server's heartbeat stands.

@@ -5,10 +5,10 @@ mod block;
 pub(crate) mod channel;
 mod listeners;
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+use hashbrown::{DefaultHashBuilder, HashMap};
 use parking_lot::Mutex;
 use uuid::Uuid;
 
@@ -25,7 +25,7 @@ type ByName<T> = HashMap<Arc<str>, T>;
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Hub {
-    hasher: RandomState,
+    hasher: DefaultHashBuilder,
     channels: Box<[Mutex<ByName<Arc<Channel>>>]>,
     users: Box<[Mutex<ByName<Connections>>]>,
     metrics: Arc<Metrics>,
@@ -42,7 +42,7 @@ impl Hub {
     /// An empty hub.
     pub(crate) fn new(metrics: Arc<Metrics>) -> Self {
         Self {
-            hasher: RandomState::new(),
+            hasher: DefaultHashBuilder::default(),
             channels: (0..SHARDS).map(|_| Mutex::default()).collect(),
             users: (0..SHARDS).map(|_| Mutex::default()).collect(),
             metrics,

@@ -7,6 +7,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
+use wire::Request;
 
 /// A close, by its code and by who began it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -31,6 +32,86 @@ pub(crate) struct MethodLabels {
     pub(crate) method: &'static str,
 }
 
+/// The methods of the client protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Method {
+    Connect,
+    Subscribe,
+    Unsubscribe,
+    Publish,
+    Presence,
+    PresenceStats,
+    History,
+    Ping,
+    Send,
+    Rpc,
+    Refresh,
+    SubRefresh,
+}
+
+impl Method {
+    /// In the order of their numbers.
+    const ALL: [Self; 12] = [
+        Self::Connect,
+        Self::Subscribe,
+        Self::Unsubscribe,
+        Self::Publish,
+        Self::Presence,
+        Self::PresenceStats,
+        Self::History,
+        Self::Ping,
+        Self::Send,
+        Self::Rpc,
+        Self::Refresh,
+        Self::SubRefresh,
+    ];
+
+    /// The one that a request asks for.
+    pub(crate) fn of(request: &Request) -> Self {
+        match request {
+            Request::Connect(_) => Self::Connect,
+            Request::Subscribe(_) => Self::Subscribe,
+            Request::Unsubscribe(_) => Self::Unsubscribe,
+            Request::Publish(_) => Self::Publish,
+            Request::Presence(_) => Self::Presence,
+            Request::PresenceStats(_) => Self::PresenceStats,
+            Request::History(_) => Self::History,
+            Request::Ping(_) => Self::Ping,
+            Request::Send(_) => Self::Send,
+            Request::Rpc(_) => Self::Rpc,
+            Request::Refresh(_) => Self::Refresh,
+            Request::SubRefresh(_) => Self::SubRefresh,
+        }
+    }
+
+    /// Its name in metrics and traces.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Subscribe => "subscribe",
+            Self::Unsubscribe => "unsubscribe",
+            Self::Publish => "publish",
+            Self::Presence => "presence",
+            Self::PresenceStats => "presence_stats",
+            Self::History => "history",
+            Self::Ping => "ping",
+            Self::Send => "send",
+            Self::Rpc => "rpc",
+            Self::Refresh => "refresh",
+            Self::SubRefresh => "sub_refresh",
+        }
+    }
+}
+
+/// What is counted of one method.
+#[derive(Debug)]
+pub(crate) struct CommandMetrics {
+    /// Commands received.
+    pub(crate) received: Counter,
+    /// Time to answer one, in seconds.
+    pub(crate) duration: Histogram,
+}
+
 /// How something ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct ResultLabels {
@@ -53,10 +134,8 @@ pub(crate) struct Metrics {
     pub(crate) channels: Gauge,
     /// Subscriptions on this node.
     pub(crate) subscriptions: Gauge,
-    /// Commands received, by method.
-    pub(crate) commands: Family<MethodLabels, Counter>,
-    /// Time to answer a command, in seconds.
-    pub(crate) command_duration: Family<MethodLabels, Histogram>,
+    /// By method: looked up once, not for every command.
+    commands: [CommandMetrics; Method::ALL.len()],
     /// Error replies, by code.
     pub(crate) reply_errors: Family<CodeLabels, Counter>,
     /// Unsubscribe pushes, by code.
@@ -92,6 +171,9 @@ impl Metrics {
     #[expect(clippy::too_many_lines, reason = "a list")]
     pub(crate) fn register(registry: &mut Registry) -> Self {
         let registry = registry.sub_registry_with_prefix("fanfare_gateway");
+        let commands = Family::<MethodLabels, Counter>::default();
+        let command_duration =
+            Family::<MethodLabels, Histogram>::new_with_constructor(seconds as fn() -> Histogram);
         let metrics = Self {
             connections: Gauge::default(),
             connections_accepted: Counter::default(),
@@ -99,8 +181,15 @@ impl Metrics {
             closes: Family::default(),
             channels: Gauge::default(),
             subscriptions: Gauge::default(),
-            commands: Family::default(),
-            command_duration: Family::new_with_constructor(seconds),
+            commands: Method::ALL.map(|method| {
+                let labels = MethodLabels {
+                    method: method.name(),
+                };
+                CommandMetrics {
+                    received: commands.get_or_create_owned(&labels),
+                    duration: command_duration.get_or_create_owned(&labels),
+                }
+            }),
             reply_errors: Family::default(),
             unsubscribes: Family::default(),
             api_calls: Family::default(),
@@ -140,11 +229,11 @@ impl Metrics {
             "Subscriptions",
             metrics.subscriptions.clone(),
         );
-        registry.register("commands", "Commands received", metrics.commands.clone());
+        registry.register("commands", "Commands received", commands);
         registry.register(
             "command_duration_seconds",
             "Time to answer a command",
-            metrics.command_duration.clone(),
+            command_duration,
         );
         registry.register(
             "reply_errors",
@@ -203,6 +292,11 @@ impl Metrics {
             metrics.service_duration.clone(),
         );
         metrics
+    }
+
+    /// What is counted of a method.
+    pub(crate) fn command(&self, method: Method) -> &CommandMetrics {
+        &self.commands[method as usize]
     }
 
     /// Publications were given to outboxes so many times in all, and dropped there

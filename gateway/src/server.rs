@@ -22,8 +22,9 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::connection::task::Task;
 use crate::http::{Rewound, Site};
-use crate::websocket::upgrade::{Opened, Opening, Stream};
+use crate::websocket::upgrade::{Opening, Stream};
 
 /// How long a TLS handshake may take.
 const TLS_HANDSHAKE: Duration = Duration::from_secs(5);
@@ -114,14 +115,13 @@ pub(crate) async fn serve(
 /// Runs the connection that a stream's first request makes, if it makes one. The
 /// first request's future lies by itself, so that nothing of it is left in a
 /// connection, which may stay for days.
-async fn run(first: Pin<Box<impl Future<Output = Option<Opened>>>>) {
-    let opened = first.await;
-    if let Some(opened) = opened {
-        opened.run().await;
+async fn run(first: Pin<Box<impl Future<Output = Option<Box<Task>>>>>) {
+    if let Some(task) = first.await {
+        task.run().await;
     }
 }
 
-async fn first_in_tls(tcp: TcpStream, listener: Arc<Listener>) -> Option<Opened> {
+async fn first_in_tls(tcp: TcpStream, listener: Arc<Listener>) -> Option<Box<Task>> {
     let acceptor = listener.tls.as_ref()?;
     match timeout(TLS_HANDSHAKE, acceptor.accept(tcp)).await {
         Ok(Ok(stream)) => return first(stream, listener).await,
@@ -132,7 +132,7 @@ async fn first_in_tls(tcp: TcpStream, listener: Arc<Listener>) -> Option<Opened>
 }
 
 /// Goes on with a stream by what comes first on it.
-async fn first<S: Stream>(mut stream: S, listener: Arc<Listener>) -> Option<Opened> {
+async fn first<S: Stream>(mut stream: S, listener: Arc<Listener>) -> Option<Box<Task>> {
     if !listener.site.has_websocket() {
         Box::pin(http(Bytes::new(), stream, listener)).await;
         return None;

@@ -12,6 +12,7 @@ mod server_side;
 mod subscribe;
 mod subscription;
 
+use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -26,7 +27,7 @@ pub(crate) use self::server_side::{ServerRefresh, ServerSubscribe};
 use self::subscription::Subscriptions;
 use crate::clock::{Millis, unix_seconds};
 use crate::connection::{Closing, Connection, Overflow};
-use crate::metrics::{CodeLabels, MethodLabels};
+use crate::metrics::{CodeLabels, Method};
 use crate::node::Node;
 
 /// Room for most replies.
@@ -141,6 +142,11 @@ impl Session {
         }
     }
 
+    /// The node that it is on.
+    pub(crate) fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+
     /// Carries out the commands in a message that the client sent.
     pub(crate) async fn on_message(&mut self, message: Bytes) {
         for command in wire::decode_commands(self.connection.format(), &message) {
@@ -178,28 +184,30 @@ impl Session {
             self.disconnect(Disconnect::BAD_REQUEST);
             return;
         }
-        let labels = MethodLabels {
-            method: method_name(request),
-        };
-        self.node.metrics.commands.get_or_create(&labels).inc();
+        let method = Method::of(request);
+        self.node.metrics.command(method).received.inc();
         let began = Instant::now();
+        // Boxed one by one: a command takes the room of its own kind.
         let answer = match request {
-            Request::Connect(request) => self.connect(id, request).await.map(|()| None),
-            Request::Subscribe(request) => self.subscribe(id, request).await.map(|()| None),
-            // Boxed, so that those two, of which thousands may come at once, do not
-            // move the room of all others about.
+            Request::Connect(request) => {
+                let connect = Box::pin(self.connect(id, request));
+                connect.await.map(|()| None)
+            }
+            Request::Subscribe(request) => {
+                let subscribe = Box::pin(self.subscribe(id, request));
+                subscribe.await.map(|()| None)
+            }
+            Request::Publish(request) if !self.node.traced => {
+                self.publish(mem::take(request)).await.map(Some)
+            }
             other => {
-                let request = std::mem::replace(other, Request::Ping(PingRequest {}));
-                let dispatched = self.dispatch(request, labels.method);
-                Box::pin(dispatched).await.map(Some)
+                let request = mem::replace(other, Request::Ping(PingRequest {}));
+                let others = Box::pin(self.dispatch(request, method.name()));
+                others.await.map(Some)
             }
         };
         let took = began.elapsed().as_secs_f64();
-        self.node
-            .metrics
-            .command_duration
-            .get_or_create(&labels)
-            .observe(took);
+        self.node.metrics.command(method).duration.observe(took);
         match answer {
             Ok(Some(body)) => self.reply(id, body),
             Ok(None) => {}
@@ -339,7 +347,7 @@ impl Session {
             self.leave_hub(&subscription);
             self.let_go(subscription).await;
         }
-        if std::mem::take(&mut self.registered) {
+        if mem::take(&mut self.registered) {
             self.node.hub.remove(&self.user, &self.connection);
         }
     }
@@ -384,23 +392,6 @@ impl Session {
     fn disconnect(&mut self, disconnect: Disconnect) {
         self.stage = Stage::Over;
         self.connection.close(Closing::Disconnect(disconnect));
-    }
-}
-
-fn method_name(request: &Request) -> &'static str {
-    match request {
-        Request::Connect(_) => "connect",
-        Request::Subscribe(_) => "subscribe",
-        Request::Unsubscribe(_) => "unsubscribe",
-        Request::Publish(_) => "publish",
-        Request::Presence(_) => "presence",
-        Request::PresenceStats(_) => "presence_stats",
-        Request::History(_) => "history",
-        Request::Ping(_) => "ping",
-        Request::Send(_) => "send",
-        Request::Rpc(_) => "rpc",
-        Request::Refresh(_) => "refresh",
-        Request::SubRefresh(_) => "sub_refresh",
     }
 }
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::task::yield_now;
 use tokio::time::{Sleep, timeout};
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::{Closing, Connection, Overflow};
 use crate::session::{Event, Session};
@@ -43,17 +44,24 @@ pub(crate) struct Task {
     connection: Arc<Connection>,
     session: Session,
     reader: Reader,
+    /// The node waits for it when it drains.
+    _drained: TaskTrackerToken,
     /// Runs while the socket takes nothing.
     stall: Option<Pin<Box<Sleep>>>,
 }
 
 impl Task {
     /// The task of a connection and its session.
-    pub(crate) fn new(connection: Arc<Connection>, session: Session) -> Box<Self> {
+    pub(crate) fn new(
+        connection: Arc<Connection>,
+        session: Session,
+        drained: TaskTrackerToken,
+    ) -> Box<Self> {
         Box::new(Self {
             connection,
             session,
             reader: Reader::default(),
+            _drained: drained,
             stall: None,
         })
     }
@@ -65,8 +73,8 @@ impl Task {
         self.messages(messages).await;
     }
 
-    /// Runs the connection to its end, and returns why it ended.
-    pub(crate) async fn run(mut self: Box<Self>) -> Closing {
+    /// Runs the connection to its end.
+    pub(crate) async fn run(mut self: Box<Self>) {
         loop {
             match poll_fn(|cx| self.connection.poll_wake(cx, &mut self.stall)).await {
                 Wake::Readable => {
@@ -238,7 +246,7 @@ async fn supervise(connection: &Connection, mut work: Pin<&mut impl Future<Outpu
 impl Task {
     /// Says goodbye: the session lets go of all that it holds, and the close frame
     /// is sent and answered, each within its time.
-    async fn finish(mut self: Box<Self>) -> Closing {
+    async fn finish(mut self: Box<Self>) {
         let connection = Arc::clone(&self.connection);
         let closing = connection.shared.lock().closing.clone();
         let closing = closing.map_or(Closing::Lost, |closing| *closing);
@@ -265,7 +273,7 @@ impl Task {
         self.session.end().await;
         let send_within = CLOSE_SEND.max(connection.rules.write_timeout);
         let _sent_or_late = timeout(send_within, flush_all(&connection)).await;
-        match closing {
+        match &closing {
             // The one who was asked to close waits for the other to hang up (RFC 6455, 7.1.1).
             Closing::Disconnect(_) | Closing::ConnectFailed => {
                 let closed = closed_by_client(&connection, &mut self.reader);
@@ -273,7 +281,9 @@ impl Task {
             }
             Closing::Violation(_) | Closing::ClientClosed(_) | Closing::Lost => {}
         }
-        closing
+        let metrics = &self.session.node().metrics;
+        metrics.connections.dec();
+        metrics.closes.get_or_create(&closing.labels()).inc();
     }
 }
 
@@ -321,7 +331,7 @@ mod tests {
             size_of::<Task>(),
             size_of::<Connection>(),
         ];
-        let limits = [88, 184, 224];
+        let limits = [88, 192, 224];
         assert!(
             sizes.iter().zip(limits).all(|(&size, limit)| size <= limit),
             "{sizes:?} bytes"

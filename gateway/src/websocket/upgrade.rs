@@ -15,14 +15,13 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
-use tokio_util::task::task_tracker::TaskTrackerToken;
-use wire::{Disconnect, Format};
+use wire::Format;
 
 use super::handshake::{Choice, Handshake, text};
+use crate::connection::Connection;
 use crate::connection::task::Task;
-use crate::connection::{Closing, Connection};
 use crate::http::{Body, Rewound};
-use crate::metrics::{CloseLabels, CodeLabels};
+use crate::metrics::CodeLabels;
 use crate::node::Node;
 use crate::session::Session;
 use crate::socket::Socket;
@@ -177,10 +176,9 @@ async fn serve(
         tracing::error!("an upgraded stream is of an unknown kind");
         return;
     };
-    let opened = begin(&node, socket, choice, trusted_user, early).await;
+    let task = begin(&node, socket, choice, trusted_user, early).await;
     // A task of its own, whose future is small: this one holds the upgrade's.
-    let tasks = opened.node.tasks.clone();
-    tasks.spawn(opened.run());
+    node.tasks.spawn(task.run());
 }
 
 /// A handshake that was the first on its stream, and that nothing speaks against.
@@ -214,7 +212,11 @@ impl Opening {
     }
 
     /// Answers the handshake, and makes the connection. `None`: the client is gone.
-    pub(crate) async fn open<S: Stream>(self, node: &Arc<Node>, mut stream: S) -> Option<Opened> {
+    pub(crate) async fn open<S: Stream>(
+        self,
+        node: &Arc<Node>,
+        mut stream: S,
+    ) -> Option<Box<Task>> {
         let answered = async {
             stream.write_all(&self.answer).await?;
             stream.flush().await
@@ -228,23 +230,6 @@ impl Opening {
     }
 }
 
-/// A connection that has begun.
-#[derive(Debug)]
-pub(crate) struct Opened {
-    node: Arc<Node>,
-    task: Box<Task>,
-    /// The node waits for it when it drains.
-    _drained: TaskTrackerToken,
-}
-
-impl Opened {
-    /// Runs it to its end.
-    pub(crate) async fn run(self) {
-        let closing = self.task.run().await;
-        ended(&self.node, &closing);
-    }
-}
-
 /// Makes a connection, which counts from now on. `early`: what came behind its
 /// handshake.
 async fn begin(
@@ -253,7 +238,7 @@ async fn begin(
     choice: Choice,
     trusted_user: Option<Box<str>>,
     early: Bytes,
-) -> Opened {
+) -> Box<Task> {
     let format = if choice.protobuf {
         Format::Protobuf
     } else {
@@ -272,24 +257,12 @@ async fn begin(
     node.metrics.connections.inc();
     node.metrics.connections_accepted.inc();
     let session = Session::new(Arc::clone(node), Arc::clone(&connection), trusted_user);
-    let mut task = Task::new(connection, session);
+    let mut task = Task::new(connection, session, node.connections.token());
     if !early.is_empty() {
         // Boxed: it is rare, and has room for everything that a message may ask for.
         Box::pin(task.early(early)).await;
     }
-    Opened {
-        node: Arc::clone(node),
-        task,
-        _drained: node.connections.token(),
-    }
-}
-
-fn ended(node: &Node, closing: &Closing) {
-    node.metrics.connections.dec();
-    node.metrics
-        .closes
-        .get_or_create(&close_labels(closing))
-        .inc();
+    task
 }
 
 /// A stream that a connection can run on.
@@ -340,41 +313,4 @@ fn rewound<S: Stream>(upgraded: Upgraded) -> Result<(Socket, Bytes), Upgraded> {
     // must not live as long as the connection.
     let early = [&*parts.read_buf, &*unread].concat();
     Ok((stream.into_socket(), early.into()))
-}
-
-fn close_labels(closing: &Closing) -> CloseLabels {
-    match closing {
-        Closing::Disconnect(disconnect) => CloseLabels {
-            // Codes of an operator's own are counted as one.
-            code: if Disconnect::ALL
-                .iter()
-                .any(|one| one.code == disconnect.code)
-            {
-                disconnect.code
-            } else {
-                4000
-            },
-            initiator: "server",
-        },
-        Closing::Violation(code) => CloseLabels {
-            code: u32::from(*code),
-            initiator: "server",
-        },
-        Closing::ConnectFailed => CloseLabels {
-            code: 0,
-            initiator: "server",
-        },
-        Closing::ClientClosed(code) => CloseLabels {
-            code: match code {
-                Some(code @ 1000..=1015) => u32::from(*code),
-                Some(_) => 4000,
-                None => 0,
-            },
-            initiator: "client",
-        },
-        Closing::Lost => CloseLabels {
-            code: 0,
-            initiator: "network",
-        },
-    }
 }
