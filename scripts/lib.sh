@@ -63,7 +63,14 @@ install_packages() {
   return "$status"
 }
 
-target_dir() { printf '%s\n' "${CARGO_TARGET_DIR:-$PWD/target}"; }
+# Where cargo puts what it builds: its configuration may say so too.
+target_dir() {
+  local dir=${CARGO_TARGET_DIR:-}
+  if [[ -z $dir ]]; then
+    dir=$(cargo metadata --format-version 1 --no-deps --offline 2>/dev/null | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
+  fi
+  printf '%s\n' "${dir:-$PWD/target}"
+}
 
 python_venv() { printf '%s\n' "$(target_dir)/test-venv"; }
 
