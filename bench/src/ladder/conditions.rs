@@ -32,7 +32,7 @@ pub(super) fn now(scale: Scale, rounds: usize, network: Network, tools: &Tools) 
                              connection tracking"
                 .to_owned(),
             Network::Shared => "the machine's own loopback interface, with whatever is configured \
-                                there: namespaces are not allowed here, so figures may be distorted"
+                                there: figures may be distorted"
                 .to_owned(),
         },
         commit: commit(tools).unwrap_or_else(unknown),
