@@ -67,6 +67,10 @@ impl SqliteStore {
         Ok(self.writer.begin_with("begin immediate").await?)
     }
 
+    async fn begin_group(&self) -> Result<Transaction<'static, Sqlite>> {
+        self.begin().await
+    }
+
     async fn read(&self) -> Result<PoolConnection<Sqlite>> {
         Ok(self.reader.acquire().await?)
     }

@@ -1,5 +1,5 @@
 //! The statements that both databases understand, once: a macro that implements
-//! [`Store`](super::Store) over `begin()`, `read()`, `log`, `send` and `MAX_GROUPS` of
+//! [`Store`](super::Store) over `begin()`, `begin_group()`, `read()`, `log`, `send` and `MAX_GROUPS` of
 //! the module that uses it.
 //!
 //! SQL that differs comes in as literals. `users` is a table of the users in the
@@ -173,7 +173,7 @@ macro_rules! implement_store {
                 rule: Rule<'_, SendSituation, ()>,
             ) -> Result<Vec<Result<Sent>>> {
                 for _ in 0..LOOKS {
-                    let mut transaction = self.begin().await?;
+                    let mut transaction = self.begin_group().await?;
                     match send(&mut transaction, group, rule).await {
                         Ok(results) => {
                             transaction.commit().await?;
