@@ -8,7 +8,8 @@ mod listeners;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use hashbrown::{DefaultHashBuilder, HashMap};
+use hashbrown::hash_table::Entry;
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use parking_lot::Mutex;
 use uuid::Uuid;
 
@@ -20,14 +21,12 @@ use crate::metrics::Metrics;
 /// Locks per registry: enough that two threads seldom want the same one.
 const SHARDS: usize = 128;
 
-type ByName<T> = HashMap<Arc<str>, T>;
-
-/// See the module.
+/// See the module. The maps keep no names: what they hold knows its own.
 #[derive(Debug)]
 pub(crate) struct Hub {
     hasher: DefaultHashBuilder,
-    channels: Box<[Mutex<ByName<Arc<Channel>>>]>,
-    users: Box<[Mutex<ByName<Connections>>]>,
+    channels: Box<[Mutex<HashTable<Arc<Channel>>>]>,
+    users: Box<[Mutex<HashTable<Connections>>]>,
     metrics: Arc<Metrics>,
 }
 
@@ -35,7 +34,22 @@ pub(crate) struct Hub {
 #[derive(Debug)]
 enum Connections {
     One(Arc<Connection>),
-    Many(Box<HashMap<Uuid, Arc<Connection>>>),
+    Many(Box<Many>),
+}
+
+#[derive(Debug)]
+struct Many {
+    user: Arc<str>,
+    by_id: HashMap<Uuid, Arc<Connection>>,
+}
+
+impl Connections {
+    fn user(&self) -> &str {
+        match self {
+            Self::One(one) => one.user(),
+            Self::Many(many) => &many.user,
+        }
+    }
 }
 
 impl Hub {
@@ -49,27 +63,20 @@ impl Hub {
         }
     }
 
+    fn hash(&self, name: &str) -> u64 {
+        self.hasher.hash_one(name)
+    }
+
     /// A number below `n` for a name: always the same on this node.
     pub(crate) fn stripe(&self, name: &str, n: usize) -> usize {
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "any part of the hash will do"
-        )]
-        let hash = self.hasher.hash_one(name) as usize;
-        hash % n
-    }
-
-    fn channel_shard(&self, name: &str) -> &Mutex<ByName<Arc<Channel>>> {
-        &self.channels[self.stripe(name, SHARDS)]
-    }
-
-    fn user_shard(&self, user: &str) -> &Mutex<ByName<Connections>> {
-        &self.users[self.stripe(user, SHARDS)]
+        part(self.hash(name), n)
     }
 
     /// The channel, if anybody on this node holds it.
     pub(crate) fn channel(&self, name: &str) -> Option<Arc<Channel>> {
-        self.channel_shard(name).lock().get(name).cloned()
+        let hash = self.hash(name);
+        let shard = self.channels[part(hash, SHARDS)].lock();
+        shard.find(hash, |one| **one.name() == *name).cloned()
     }
 
     /// Holds a channel that the broker delivers already; `None`: it does not.
@@ -87,36 +94,36 @@ impl Hub {
 
     /// Holds a channel, made if need be, and says whether the broker delivers it.
     pub(crate) fn enter(&self, name: &str, overflow: Overflow) -> (Arc<Channel>, bool) {
-        let mut shard = self.channel_shard(name).lock();
-        if let Some(channel) = shard.get(name)
+        let hash = self.hash(name);
+        let mut shard = self.channels[part(hash, SHARDS)].lock();
+        if let Some(channel) = shard.find(hash, |one| **one.name() == *name)
             && let Some(subscribed) = channel.enter()
         {
             return (Arc::clone(channel), subscribed);
         }
-        let name: Arc<str> = name.into();
-        let channel = Arc::new(Channel::new(
-            Arc::clone(&name),
-            overflow,
-            Arc::clone(&self.metrics),
-        ));
+        let metrics = Arc::clone(&self.metrics);
+        let channel = Arc::new(Channel::new(name.into(), overflow, metrics));
         channel.enter();
-        shard.insert(name, Arc::clone(&channel));
+        // One of that name that is there still was removed by whoever held it last,
+        // under this lock.
+        shard.insert_unique(hash, Arc::clone(&channel), |one| self.hash(one.name()));
         self.metrics.channels.inc();
         (channel, false)
     }
 
     /// Removes a channel that nobody holds; `true`: it was removed.
     pub(crate) fn remove_if_unused(&self, channel: &Arc<Channel>) -> bool {
-        let mut shard = self.channel_shard(channel.name()).lock();
-        let is_current = shard
-            .get(channel.name())
-            .is_some_and(|one| Arc::ptr_eq(one, channel));
-        if !is_current || !channel.remove_if_unused() {
+        let hash = self.hash(channel.name());
+        let mut shard = self.channels[part(hash, SHARDS)].lock();
+        let Ok(entry) = shard.find_entry(hash, |one| Arc::ptr_eq(one, channel)) else {
+            return false;
+        };
+        if !channel.remove_if_unused() {
             return false;
         }
-        shard.remove(channel.name());
+        entry.remove();
         if shard.len() < shard.capacity() / 8 {
-            shard.shrink_to_fit();
+            shard.shrink_to_fit(|one| self.hash(one.name()));
         }
         self.metrics.channels.dec();
         true
@@ -126,25 +133,38 @@ impl Hub {
     pub(crate) fn channels(&self) -> Vec<Arc<Channel>> {
         let shards = self.channels.iter();
         shards
-            .flat_map(|shard| shard.lock().values().cloned().collect::<Vec<_>>())
+            .flat_map(|shard| shard.lock().iter().cloned().collect::<Vec<_>>())
             .collect()
     }
 
     /// Registers a connected client.
     pub(crate) fn add(&self, user: &Arc<str>, connection: &Arc<Connection>) {
-        let mut shard = self.user_shard(user).lock();
-        match shard.get_mut(user) {
-            None => {
-                shard.insert(Arc::clone(user), Connections::One(Arc::clone(connection)));
+        let hash = self.hash(user);
+        let mut shard = self.users[part(hash, SHARDS)].lock();
+        let entry = shard.entry(
+            hash,
+            |one| *one.user() == **user,
+            |one| self.hash(one.user()),
+        );
+        let mut entry = match entry {
+            Entry::Vacant(entry) => {
+                entry.insert(Connections::One(Arc::clone(connection)));
+                return;
             }
-            Some(Connections::Many(many)) => {
-                many.insert(connection.id(), Arc::clone(connection));
+            Entry::Occupied(entry) => entry,
+        };
+        match entry.get_mut() {
+            Connections::Many(many) => {
+                many.by_id.insert(connection.id(), Arc::clone(connection));
             }
-            Some(connections) => {
-                if let Connections::One(first) = connections {
-                    let both = [Arc::clone(first), Arc::clone(connection)];
-                    let both = both.into_iter().map(|one| (one.id(), one));
-                    *connections = Connections::Many(Box::new(both.collect()));
+            one @ Connections::One(_) => {
+                let many = Connections::Many(Box::new(Many {
+                    user: Arc::clone(user),
+                    by_id: HashMap::from([(connection.id(), Arc::clone(connection))]),
+                }));
+                let first = std::mem::replace(one, many);
+                if let (Connections::One(first), Connections::Many(many)) = (first, one) {
+                    many.by_id.insert(first.id(), first);
                 }
             }
         }
@@ -152,42 +172,52 @@ impl Hub {
 
     /// Forgets a client.
     pub(crate) fn remove(&self, user: &str, connection: &Arc<Connection>) {
-        let mut shard = self.user_shard(user).lock();
-        let empty = match shard.get_mut(user) {
-            None => false,
-            Some(Connections::One(one)) => Arc::ptr_eq(one, connection),
-            Some(Connections::Many(many)) => {
-                many.remove(&connection.id());
-                if many.len() < many.capacity() / 8 {
-                    many.shrink_to_fit();
+        let hash = self.hash(user);
+        let mut shard = self.users[part(hash, SHARDS)].lock();
+        let Ok(mut entry) = shard.find_entry(hash, |one| one.user() == user) else {
+            return;
+        };
+        let empty = match entry.get_mut() {
+            Connections::One(one) => Arc::ptr_eq(one, connection),
+            Connections::Many(many) => {
+                let by_id = &mut many.by_id;
+                by_id.remove(&connection.id());
+                if by_id.len() < by_id.capacity() / 8 {
+                    by_id.shrink_to_fit();
                 }
-                many.is_empty()
+                by_id.is_empty()
             }
         };
         if empty {
-            shard.remove(user);
+            entry.remove();
             if shard.len() < shard.capacity() / 8 {
-                shard.shrink_to_fit();
+                shard.shrink_to_fit(|one| self.hash(one.user()));
             }
         }
+    }
+
+    fn with_user<T>(&self, user: &str, look: impl FnOnce(&Connections) -> T) -> Option<T> {
+        let hash = self.hash(user);
+        let shard = self.users[part(hash, SHARDS)].lock();
+        shard.find(hash, |one| one.user() == user).map(look)
     }
 
     /// A user's connections on this node.
     pub(crate) fn user(&self, user: &str) -> Vec<Arc<Connection>> {
-        match self.user_shard(user).lock().get(user) {
-            None => Vec::new(),
-            Some(Connections::One(one)) => vec![Arc::clone(one)],
-            Some(Connections::Many(many)) => many.values().cloned().collect(),
-        }
+        let connections = self.with_user(user, |connections| match connections {
+            Connections::One(one) => vec![Arc::clone(one)],
+            Connections::Many(many) => many.by_id.values().cloned().collect(),
+        });
+        connections.unwrap_or_default()
     }
 
     /// How many connections a user has on this node.
     pub(crate) fn user_connections(&self, user: &str) -> usize {
-        match self.user_shard(user).lock().get(user) {
-            None => 0,
-            Some(Connections::One(_)) => 1,
-            Some(Connections::Many(many)) => many.len(),
-        }
+        let count = self.with_user(user, |connections| match connections {
+            Connections::One(_) => 1,
+            Connections::Many(many) => many.by_id.len(),
+        });
+        count.unwrap_or(0)
     }
 
     /// How many users have a connection on this node.
@@ -199,13 +229,19 @@ impl Hub {
     pub(crate) fn connections(&self) -> Vec<Arc<Connection>> {
         let mut all = Vec::new();
         for shard in &self.users {
-            for connections in shard.lock().values() {
+            for connections in shard.lock().iter() {
                 match connections {
                     Connections::One(one) => all.push(Arc::clone(one)),
-                    Connections::Many(many) => all.extend(many.values().cloned()),
+                    Connections::Many(many) => all.extend(many.by_id.values().cloned()),
                 }
             }
         }
         all
     }
+}
+
+/// Which of `n` parts a hash falls into. Not by its upper bits, which a table looks
+/// at first.
+fn part(hash: u64, n: usize) -> usize {
+    (hash >> 24) as usize % n
 }

@@ -69,13 +69,16 @@ pub(crate) struct Channel {
 #[derive(Debug, Default)]
 struct State {
     listeners: Listeners,
-    joining: Vec<Joining>,
+    /// Boxed, as `repairing`, for what is seldom there.
+    #[expect(clippy::box_collection, reason = "small in each channel")]
+    joining: Option<Box<Vec<Joining>>>,
     /// The epoch that offsets belong to; `None` until the first is known.
     epoch: Option<Arc<str>>,
     /// Offset of the newest publication delivered; `None`: none was yet.
     offset: Option<u64>,
     /// What arrived since a repair began.
-    repairing: Option<Vec<Arrived>>,
+    #[expect(clippy::box_collection, reason = "small in each channel")]
+    repairing: Option<Box<Vec<Arrived>>>,
     /// The broker did not know the channel when positions were last compared.
     unknown: bool,
     /// Subscriptions that hold the channel; at 0 it may be removed.
@@ -144,10 +147,14 @@ impl Channel {
     /// Keeps what arrives from now on for a client whose subscription is being
     /// made, until [`Self::go_live`] or [`Self::remove`].
     pub(crate) fn start_joining(&self, connection: &Arc<Connection>) {
-        self.state.lock().joining.push(Joining {
-            connection: Arc::clone(connection),
-            buffer: Some(Vec::new()),
-        });
+        self.state
+            .lock()
+            .joining
+            .get_or_insert_default()
+            .push(Joining {
+                connection: Arc::clone(connection),
+                buffer: Some(Vec::new()),
+            });
     }
 
     /// Makes a subscription live. What arrived since [`Self::start_joining`] and is
@@ -259,7 +266,7 @@ impl Channel {
         epoch: Arc<str>,
         publication: Publication,
     ) -> Delivered {
-        for joining in &mut state.joining {
+        for joining in state.joining.iter_mut().flat_map(|all| all.iter_mut()) {
             joining.keep(&epoch, &publication);
         }
         if let Some(waiting) = &mut state.repairing {
@@ -274,7 +281,7 @@ impl Channel {
                 Next::Expected => state.advance(&epoch, publication.offset),
                 Next::Seen => return Delivered::Done,
                 Next::Hole => {
-                    state.repairing = Some(vec![(epoch, publication)]);
+                    state.repairing = Some(Box::new(vec![(epoch, publication)]));
                     return Delivered::Repair;
                 }
             }
@@ -408,7 +415,7 @@ impl Channel {
                     Next::Hole => {
                         let mut rest = vec![(epoch, publication)];
                         rest.extend(waiting);
-                        state.repairing = Some(rest);
+                        state.repairing = Some(Box::new(rest));
                         delivered = Delivered::Repair;
                         break;
                     }
@@ -471,18 +478,18 @@ impl State {
     }
 
     fn begin_repair(&mut self) -> Delivered {
-        self.repairing = Some(Vec::new());
+        self.repairing = Some(Box::default());
         Delivered::Repair
     }
 
     fn take_joining(&mut self, connection: &Arc<Connection>) -> Option<Joining> {
-        let at = self
-            .joining
+        let all = self.joining.as_mut()?;
+        let at = all
             .iter()
             .position(|one| Arc::ptr_eq(&one.connection, connection))?;
-        let joining = self.joining.swap_remove(at);
-        if self.joining.is_empty() {
-            self.joining = Vec::new();
+        let joining = all.swap_remove(at);
+        if all.is_empty() {
+            self.joining = None;
         }
         Some(joining)
     }
