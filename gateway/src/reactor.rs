@@ -79,15 +79,10 @@ impl Reactors {
         self.all.iter()
     }
 
-    /// The one that a number stands for, whatever the number.
-    pub(crate) fn at(&self, number: usize) -> &Arc<Reactor> {
-        &self.all[number % self.all.len()]
-    }
-
     /// The one whose thread this is; on a thread of none, that which `number`
-    /// stands for.
+    /// stands for, whatever the number.
     pub(crate) fn here_or(&self, number: usize) -> &Arc<Reactor> {
-        self.at(CURRENT.get().unwrap_or(number))
+        &self.all[CURRENT.get().unwrap_or(number) % self.all.len()]
     }
 }
 

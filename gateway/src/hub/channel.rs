@@ -161,17 +161,29 @@ impl Channel {
     /// not in the subscribe reply is sent first; the reply itself was sent before.
     ///
     /// `epoch` is the epoch that `listener.after` belongs to; empty: it relies on no
-    /// position. [`Delivered::Repair`]: the channel has another epoch.
-    ///
-    /// # Errors
-    /// [`Incomplete`] if the subscription would begin with a hole; it is not live then.
+    /// position. [`Delivered::Repair`]: the channel has another epoch, or a hole,
+    /// which must be seen to whatever becomes of this subscription. [`Incomplete`]:
+    /// it would begin with a hole, and is not live.
     pub(crate) fn go_live(
         &self,
         epoch: &Arc<str>,
+        listener: Listener,
+    ) -> (Delivered, Result<(), Incomplete>) {
+        let mut state = self.state.lock();
+        let settled = self.settle(&mut state);
+        match self.join(&mut state, epoch, listener) {
+            Ok(Delivered::Done) => (settled, Ok(())),
+            Ok(Delivered::Repair) => (Delivered::Repair, Ok(())),
+            Err(incomplete) => (settled, Err(incomplete)),
+        }
+    }
+
+    fn join(
+        &self,
+        state: &mut State,
+        epoch: &Arc<str>,
         mut listener: Listener,
     ) -> Result<Delivered, Incomplete> {
-        let mut state = self.state.lock();
-        let delivered = self.settle(&mut state);
         let arrived = match state.take_joining(&listener.connection) {
             Some(joining) => joining.buffer.ok_or(Incomplete)?,
             None => Vec::new(),
@@ -195,12 +207,12 @@ impl Channel {
                 listener
                     .connection
                     .post(Event::SubscriptionEnded { channel });
-                return Ok(delivered);
+                return Ok(Delivered::Done);
             }
         }
         state.listeners.add(listener);
         if epoch.is_empty() {
-            return Ok(delivered);
+            return Ok(Delivered::Done);
         }
         match &state.epoch {
             None => state.epoch = Some(Arc::clone(epoch)),
@@ -208,7 +220,7 @@ impl Channel {
             Some(_) if state.repairing.is_none() => return Ok(state.begin_repair()),
             Some(_) => {}
         }
-        Ok(delivered)
+        Ok(Delivered::Done)
     }
 
     /// Takes a connection out, live or joining; it gets what arrived before.
@@ -505,5 +517,49 @@ impl Joining {
         } else {
             self.buffer = None;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::registry::Registry;
+    use tokio::net::{TcpListener, TcpStream};
+    use wire::Format;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::connection::Rules;
+    use crate::socket::Socket;
+
+    async fn listener(after: u64) -> Listener {
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = server.local_addr().unwrap();
+        let socket = Socket::Plain(TcpStream::connect(address).await.unwrap());
+        let rules = Arc::new(Rules::new(&Config::default()));
+        Listener {
+            connection: Arc::new(Connection::new(socket, Format::Json, false, rules, 1)),
+            after,
+            positioned: true,
+            join_leave: false,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_hole_is_repaired_though_the_subscription_that_met_it_fails() {
+        let metrics = Arc::new(Metrics::register(&mut Registry::default()));
+        let channel = Channel::new("room".into(), Overflow::Disconnect, metrics);
+        let epoch: Arc<str> = "epoch".into();
+        let there = channel.go_live(&epoch, listener(0).await);
+        assert_eq!(there, (Delivered::Done, Ok(())));
+
+        let joining = listener(1).await;
+        channel.start_joining(&joining.connection);
+        let third = Publication {
+            offset: 3,
+            ..Publication::default()
+        };
+        assert_eq!(channel.publication(&epoch, third), Arrival::First);
+        let met = channel.go_live(&epoch, joining);
+        assert_eq!(met, (Delivered::Repair, Err(Incomplete)));
     }
 }

@@ -420,12 +420,11 @@ impl Session {
             announced,
             ..
         } = joining;
-        match channel.go_live(&epoch, listener) {
-            Ok(delivered) => self.node.after(&channel, delivered),
-            Err(_incomplete) => {
-                Box::pin(self.position_lost(channel.name())).await;
-                return;
-            }
+        let (delivered, live) = channel.go_live(&epoch, listener);
+        self.node.after(&channel, delivered);
+        if live.is_err() {
+            Box::pin(self.position_lost(channel.name())).await;
+            return;
         }
         if announced && let Some(subscription) = self.subscriptions.get_mut(channel.name()) {
             subscription.announced = true;
