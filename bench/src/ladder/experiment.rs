@@ -190,18 +190,24 @@ pub fn experiments(scale: Scale) -> Vec<Experiment> {
     all
 }
 
-fn idle(scale: Scale) -> Experiment {
-    let size = scale.size();
-    let arguments = words([
+/// Connections that come, stay silent for some seconds, and are looked at again so many
+/// seconds after they have left.
+fn stay(connections: usize, seconds: u64, leave_seconds: u64) -> Vec<String> {
+    words([
         &"--scenario",
         &"idle",
         &"--connections",
-        &size.idle,
+        &connections,
         &"--seconds",
-        &size.idle_seconds,
+        &seconds,
         &"--leave-seconds",
-        &2,
-    ]);
+        &leave_seconds,
+    ])
+}
+
+fn idle(scale: Scale) -> Experiment {
+    let size = scale.size();
+    let arguments = stay(size.idle, size.idle_seconds, 2);
     Experiment {
         name: "idle",
         judged: OURS,
@@ -242,16 +248,7 @@ fn idle(scale: Scale) -> Experiment {
 
 fn left(scale: Scale) -> Experiment {
     let size = scale.size();
-    let arguments = words([
-        &"--scenario",
-        &"idle",
-        &"--connections",
-        &size.idle,
-        &"--seconds",
-        &1,
-        &"--leave-seconds",
-        &size.leave_seconds,
-    ]);
+    let arguments = stay(size.idle, 1, size.leave_seconds);
     Experiment {
         name: "left",
         judged: OURS,
@@ -272,16 +269,7 @@ fn left(scale: Scale) -> Experiment {
 
 fn idle_at_25_s(scale: Scale) -> Experiment {
     let size = scale.size();
-    let arguments = words([
-        &"--scenario",
-        &"idle",
-        &"--connections",
-        &size.idle,
-        &"--seconds",
-        &size.idle_default_seconds,
-        &"--leave-seconds",
-        &0,
-    ]);
+    let arguments = stay(size.idle, size.idle_default_seconds, 0);
     Experiment {
         name: "idle-25s",
         judged: OURS,
@@ -542,16 +530,7 @@ const PLAIN: &str = "plain";
 
 fn idle_over_tls(scale: Scale) -> Experiment {
     let size = scale.size();
-    let arguments = words([
-        &"--scenario",
-        &"idle",
-        &"--connections",
-        &size.idle_tls,
-        &"--seconds",
-        &1,
-        &"--leave-seconds",
-        &0,
-    ]);
+    let arguments = stay(size.idle_tls, 1, 0);
     let plain = Setup::plain(Server::Fanfare);
     let tls = Setup {
         transport: Transport::Tls,
