@@ -15,15 +15,15 @@ use tokio::process::Command;
 
 mod conditions;
 mod experiment;
+mod experiments;
 mod outcome;
 mod reference;
 mod results;
 mod scale;
 mod trial;
 
-pub use self::experiment::{
-    Bound, Experiment, FLOOR, Measure, OURS, Subject, Task, Work, experiments,
-};
+pub use self::experiment::{Bound, Experiment, FLOOR, Measure, OURS, Subject, Task, Work};
+pub use self::experiments::experiments;
 pub use self::outcome::Outcome;
 pub use self::results::{Conditions, Results, Trial};
 pub use self::scale::Scale;

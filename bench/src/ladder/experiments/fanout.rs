@@ -1,0 +1,74 @@
+//! One channel with all listeners.
+
+use super::{p99, per_delivery, per_second, servers, words};
+use crate::ladder::experiment::{Bound, Experiment, FLOOR, OURS, Work};
+use crate::ladder::scale::Scale;
+use crate::server::Setup;
+
+pub(super) fn one_at_a_time(scale: Scale) -> Experiment {
+    let size = scale.size();
+    let arguments = words([
+        &"--scenario",
+        &"fanout",
+        &"--connections",
+        &size.listeners,
+        &"--one-at-a-time",
+        &"--seconds",
+        &size.seconds,
+    ]);
+    Experiment {
+        name: "fanout-1000-one",
+        judged: OURS,
+        title: format!("{} listeners, one publication at a time", size.listeners),
+        subjects: servers(|server| Work::run(Setup::plain(server), &arguments)),
+        measures: vec![per_delivery().bound(Bound::TimesAtMost(FLOOR, 1.1))],
+    }
+}
+
+pub(super) fn fixed_rate(
+    name: &'static str,
+    listeners: usize,
+    rate: usize,
+    limit: f64,
+    scale: Scale,
+) -> Experiment {
+    let arguments = words([
+        &"--scenario",
+        &"fanout",
+        &"--connections",
+        &listeners,
+        &"--rate",
+        &rate,
+        &"--seconds",
+        &scale.size().seconds,
+    ]);
+    Experiment {
+        name,
+        judged: OURS,
+        title: format!("{listeners} listeners, {rate} publications per second"),
+        subjects: servers(|server| Work::run(Setup::plain(server), &arguments)),
+        measures: vec![
+            per_delivery().bound(Bound::TimesAtMost(FLOOR, limit)),
+            p99(),
+        ],
+    }
+}
+
+pub(super) fn fullest(name: &'static str, listeners: usize, scale: Scale) -> Experiment {
+    let arguments = words([
+        &"--scenario",
+        &"fanout",
+        &"--connections",
+        &listeners,
+        &"--max",
+        &"--seconds",
+        &scale.size().seconds,
+    ]);
+    Experiment {
+        name,
+        judged: OURS,
+        title: format!("{listeners} listeners, the queue kept full"),
+        subjects: servers(|server| Work::run(Setup::plain(server), &arguments)),
+        measures: vec![per_second().bound(Bound::TimesAtLeast("nats", 3.0))],
+    }
+}

@@ -1,0 +1,49 @@
+//! Several nodes with one Redis.
+
+use super::{per_delivery, words};
+use crate::ladder::experiment::{Bound, Experiment, Subject, Task, Work};
+use crate::ladder::scale::Scale;
+use crate::server::{Backing, Server, Setup};
+
+/// The subject that more nodes are compared with.
+pub(super) const ONE_NODE: &str = "one node";
+
+/// The same load on more nodes.
+pub(super) fn nodes(scale: Scale) -> Experiment {
+    let size = scale.size();
+    let arguments = words([&"--scenario", &"rooms", &"--seconds", &size.seconds]);
+    let on = |label, nodes| {
+        let setup = Setup {
+            backing: Backing::Redis(nodes),
+            ..Setup::plain(Server::Fanfare)
+        };
+        let arguments = arguments.clone();
+        let task = Task::Split {
+            arguments,
+            connections: size.in_rooms,
+            rate: size.rooms_rate,
+        };
+        Subject::new(label, Work { setup, task })
+    };
+    Experiment {
+        name: "nodes",
+        judged: "8 nodes",
+        title: format!(
+            "{} connections in rooms of 10, {} publications per second, over 1, 2, 4 and 8 nodes that \
+             share no rooms, with one Redis",
+            size.in_rooms, size.rooms_rate
+        ),
+        subjects: vec![
+            on("8 nodes", 8),
+            on("4 nodes", 4),
+            on("2 nodes", 2),
+            on(ONE_NODE, 1),
+        ],
+        measures: vec![
+            // Less than 10 % per doubling, three times.
+            per_delivery()
+                .against(ONE_NODE)
+                .bound(Bound::TimesAtMost(ONE_NODE, 1.331)),
+        ],
+    }
+}

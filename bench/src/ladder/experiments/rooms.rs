@@ -1,0 +1,53 @@
+//! Many channels with few listeners each.
+
+use super::{p99, per_delivery, per_second, servers, words};
+use crate::ladder::experiment::{Bound, Experiment, FLOOR, OURS, Work};
+use crate::ladder::scale::Scale;
+use crate::server::Setup;
+
+pub(super) fn rate(scale: Scale) -> Experiment {
+    let size = scale.size();
+    let arguments = words([
+        &"--scenario",
+        &"rooms",
+        &"--connections",
+        &size.in_rooms,
+        &"--rate",
+        &size.rooms_rate,
+        &"--seconds",
+        &size.seconds,
+    ]);
+    Experiment {
+        name: "rooms-rate",
+        judged: OURS,
+        title: format!(
+            "{} connections in rooms of 10, {} publications per second",
+            size.in_rooms, size.rooms_rate
+        ),
+        subjects: servers(|server| Work::run(Setup::plain(server), &arguments)),
+        measures: vec![per_delivery().bound(Bound::TimesAtMost(FLOOR, 1.2)), p99()],
+    }
+}
+
+pub(super) fn fullest(scale: Scale) -> Experiment {
+    let size = scale.size();
+    let arguments = words([
+        &"--scenario",
+        &"rooms",
+        &"--connections",
+        &size.in_rooms,
+        &"--max",
+        &"--seconds",
+        &size.seconds,
+    ]);
+    Experiment {
+        name: "rooms-max",
+        judged: OURS,
+        title: format!(
+            "{} connections in rooms of 10, the queue kept full",
+            size.in_rooms
+        ),
+        subjects: servers(|server| Work::run(Setup::plain(server), &arguments)),
+        measures: vec![per_second().bound(Bound::TimesAtLeast(FLOOR, 1.0))],
+    }
+}
