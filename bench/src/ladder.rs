@@ -153,7 +153,7 @@ async fn run(options: &LadderOptions) -> Result<()> {
         false => Network::available(),
     };
     let mut results = Results {
-        conditions: conditions::now(options.scale(), options.rounds(), network, &tools),
+        conditions: conditions::now(options.scale(), network, &tools),
         left_out: left_out(&chosen, &tools),
         versions: BTreeMap::new(),
         trials: Vec::new(),
@@ -174,17 +174,25 @@ async fn run(options: &LadderOptions) -> Result<()> {
             results.versions.insert(server.name().to_owned(), version);
         }
     }
-    let climbing = climb(&chosen, &tools, network, &mut results);
+    let rounds = options.rounds();
+    let document = options.document.as_deref();
+    let climbing = async {
+        for round in 1..=rounds {
+            climb(round, &chosen, &tools, network, &mut results).await;
+            results.conditions.rounds = round;
+            // Now, so that whatever stops the ladder costs one round and not all.
+            report::write(&chosen, &results, &options.out, document)?;
+        }
+        anyhow::Ok(())
+    };
     tokio::select! {
         climbed = climbing => climbed?,
         signal = tokio::signal::ctrl_c() => {
             signal?;
-            bail!("interrupted");
+            let done = results.conditions.rounds;
+            bail!("interrupted: {done} of {rounds} rounds are in the report");
         }
     }
-    let command = conditions::command();
-    results.conditions.command = command;
-    report::write(&chosen, &results, &options.out, options.document.as_deref())?;
     println!("{}", report::table(&chosen, &results));
     say(&format!(
         "written: {}",
@@ -203,54 +211,47 @@ async fn run(options: &LadderOptions) -> Result<()> {
     Ok(())
 }
 
-/// Runs all trials.
+/// Runs all trials of one round, the first of which is 1.
 async fn climb(
+    round: usize,
     chosen: &[Experiment],
     tools: &Tools,
     network: Network,
     results: &mut Results,
-) -> Result<()> {
-    for round in 0..results.conditions.rounds {
-        for experiment in chosen {
-            let is_in = |subject: &&Subject| !results.left_out.contains_key(subject.work.needs());
-            let mut subjects: Vec<_> = experiment.subjects.iter().filter(is_in).collect();
-            let first = round % subjects.len().max(1);
-            subjects.rotate_left(first);
-            for subject in subjects {
-                let name = format!(
-                    "round {}: {}: {}",
-                    round + 1,
-                    experiment.name,
-                    subject.label
-                );
-                let started = Instant::now();
-                let (outcome, error) = match attempt(&subject.work, tools, network).await {
-                    Ok(outcome) => (Some(outcome), None),
-                    Err(error) => (None, Some(format!("{error:#}"))),
-                };
-                let took = started.elapsed().as_secs_f64();
-                match (&outcome, &error) {
-                    (Some(outcome), _) => say(&format!(
-                        "{name}: {} ({took:.1} s)",
-                        report::short(experiment, outcome)
-                    )),
-                    (_, error) => say(&format!(
-                        "{name}: FAILED: {} ({took:.1} s)",
-                        error.as_deref().unwrap_or_default()
-                    )),
-                }
-                results.trials.push(Trial {
-                    round: round + 1,
-                    experiment: experiment.name.to_owned(),
-                    subject: subject.label.clone(),
-                    seconds: took,
-                    outcome,
-                    error,
-                });
+) {
+    for experiment in chosen {
+        let is_in = |subject: &&Subject| !results.left_out.contains_key(subject.work.needs());
+        let mut subjects: Vec<_> = experiment.subjects.iter().filter(is_in).collect();
+        let first = (round - 1) % subjects.len().max(1);
+        subjects.rotate_left(first);
+        for subject in subjects {
+            let name = format!("round {round}: {}: {}", experiment.name, subject.label);
+            let started = Instant::now();
+            let (outcome, error) = match attempt(&subject.work, tools, network).await {
+                Ok(outcome) => (Some(outcome), None),
+                Err(error) => (None, Some(format!("{error:#}"))),
+            };
+            let took = started.elapsed().as_secs_f64();
+            match (&outcome, &error) {
+                (Some(outcome), _) => say(&format!(
+                    "{name}: {} ({took:.1} s)",
+                    report::short(experiment, outcome)
+                )),
+                (_, error) => say(&format!(
+                    "{name}: FAILED: {} ({took:.1} s)",
+                    error.as_deref().unwrap_or_default()
+                )),
             }
+            results.trials.push(Trial {
+                round,
+                experiment: experiment.name.to_owned(),
+                subject: subject.label.clone(),
+                seconds: took,
+                outcome,
+                error,
+            });
         }
     }
-    Ok(())
 }
 
 /// One trial, in a folder that goes with it.

@@ -68,18 +68,24 @@ pub fn write(
 ) -> Result<()> {
     fs::create_dir_all(out).with_context(|| out.display().to_string())?;
     let verdicts = judge(experiments, results);
-    let put = |name: &str, text: String| {
-        let path = out.join(name);
-        fs::write(&path, text).with_context(|| path.display().to_string())
-    };
+    let put = |name: &str, text: String| replace(&out.join(name), &text);
     put("results.json", serde_json::to_string_pretty(results)?)?;
     put("table.md", document::generated(&verdicts, results))?;
     put("report.html", html::page(&verdicts, results))?;
     if let Some(path) = document {
         let text = filled(path, &document::generated(&verdicts, results))?;
-        fs::write(path, text).with_context(|| path.display().to_string())?;
+        replace(path, &text)?;
     }
     Ok(())
+}
+
+/// Writes a file that is whole at any time: the old one or the new one.
+fn replace(path: &Path, text: &str) -> Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    fs::write(&name, text)
+        .and_then(|()| fs::rename(&name, path))
+        .with_context(|| path.display().to_string())
 }
 
 /// Whether the generated part could be put into a document.

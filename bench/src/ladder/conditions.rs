@@ -9,8 +9,8 @@ use super::scale::Scale;
 use crate::server::Tools;
 use crate::server::namespace::Network;
 
-/// The conditions of a ladder that begins now.
-pub(super) fn now(scale: Scale, rounds: usize, network: Network, tools: &Tools) -> Conditions {
+/// The conditions of a ladder that begins now: no round has been measured.
+pub(super) fn now(scale: Scale, network: Network, tools: &Tools) -> Conditions {
     let since_epoch = SystemTime::now();
     let profile = tools
         .binaries
@@ -20,7 +20,7 @@ pub(super) fn now(scale: Scale, rounds: usize, network: Network, tools: &Tools) 
         date: humantime::format_rfc3339_seconds(since_epoch).to_string(),
         command: command(),
         quick: scale != Scale::Full,
-        rounds,
+        rounds: 0,
         processor: field("/proc/cpuinfo", "model name").unwrap_or_else(unknown),
         cores: std::thread::available_parallelism().map_or(0, usize::from),
         memory_gib: memory_gib(),
@@ -44,7 +44,7 @@ pub(super) fn now(scale: Scale, rounds: usize, network: Network, tools: &Tools) 
 }
 
 /// The command that runs, as one would type it.
-pub(super) fn command() -> String {
+fn command() -> String {
     let arguments = std::env::args().skip(1);
     let quoted = arguments.map(|argument| match argument.contains([' ', '*', '\'', '"']) {
         true => format!("'{argument}'"),

@@ -28,7 +28,7 @@ pub struct Conditions {
     pub command: String,
     /// Fewer and shorter trials.
     pub quick: bool,
-    /// How often everything was measured.
+    /// How often everything was measured; a round that was not ended does not count.
     pub rounds: usize,
     /// The processor's name.
     pub processor: String,

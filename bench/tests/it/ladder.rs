@@ -11,10 +11,11 @@ use testkit::eventually;
 
 const BENCH: &str = env!("CARGO_BIN_EXE_fanfare-bench");
 
+/// One round at the smallest scale: unless said otherwise, that is the default.
 fn ladder(out: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(BENCH);
     command
-        .args(["ladder", "--scale", "tiny", "--rounds", "1", "--out"])
+        .args(["ladder", "--scale", "tiny", "--out"])
         .arg(out)
         .args(arguments)
         .stdin(Stdio::null());
@@ -105,6 +106,36 @@ fn a_peer_that_is_not_here_is_left_out_and_named() {
     assert!(why.contains("not built"), "{why}");
     let table = fs::read_to_string(out.path().join("table.md")).expect("there is a table");
     assert!(table.contains("centrifuge-go: it is not built"), "{table}");
+}
+
+#[tokio::test]
+async fn a_ladder_that_is_killed_leaves_its_complete_rounds() {
+    let out = tempfile::tempdir().expect("a folder");
+    let document = out.path().join("performance.md");
+    fs::write(&document, "<!-- ladder: begin -->\n<!-- ladder: end -->").expect("it is written");
+    let mut ladder = ladder(out.path(), &["--rounds", "1000", "--servers", "floor"])
+        .args(["--only", "fanout-1000-one", "--document"])
+        .arg(&document)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it runs");
+    // The document is what is written last.
+    let is_written = async || {
+        let text = fs::read_to_string(&document).expect("it is still there");
+        text.contains("### Targets")
+    };
+    eventually(Duration::from_secs(30), is_written).await;
+    ladder.kill().expect("it is killed");
+    ladder.wait().expect("it has ended");
+
+    let text = fs::read_to_string(out.path().join("results.json")).expect("results are written");
+    let results: Value = serde_json::from_str(&text).expect("they are JSON");
+    let rounds = results["conditions"]["rounds"].as_u64();
+    let trials = results["trials"].as_array().expect("there are trials");
+    assert_eq!(rounds, Some(trials.len() as u64), "one trial in each round");
+    assert!((1..1000).contains(&trials.len()), "{results}");
+    assert!(out.path().join("report.html").is_file());
 }
 
 #[tokio::test]
