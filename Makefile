@@ -15,7 +15,7 @@ test: ## install what the tests need (Debian, Ubuntu), then run every test
 lint: ## formatting, lints, documentation, licences, scripts
 	@scripts/lint.sh
 
-bench: ## measure us beside others in all scenarios, for about two hours, and write docs/performance.md
+bench: ## measure us beside others in all scenarios, for somewhat more than an hour, and write docs/performance.md
 	@scripts/bench.sh --document docs/performance.md
 
 bench-quick: ## the same for two minutes after building, to see whether something became slower

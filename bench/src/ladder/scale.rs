@@ -41,8 +41,8 @@ impl Scale {
             Self::Full => Size {
                 idle: 10_000,
                 idle_tls: 5_000,
-                // Six heartbeats of each connection, three at the default.
-                idle_seconds: 30,
+                // Three heartbeats of each connection, as at the default.
+                idle_seconds: 15,
                 idle_default_seconds: 75,
                 heartbeat: 5,
                 leave_seconds: 60,
