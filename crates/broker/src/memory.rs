@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use hashbrown::{DefaultHashBuilder, HashMap};
+use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -48,7 +48,15 @@ struct State {
     no_epoch: Arc<str>,
 }
 
-type Shard = HashMap<String, Channel>;
+/// Two tables, because most channels of a node are listened to and keep nothing: such a
+/// one costs its name here and no more.
+#[derive(Default)]
+struct Shard {
+    /// Whose publications are wanted.
+    subscribed: HashSet<Box<str>>,
+    /// What is kept of channels that have a history, a presence or idempotency keys.
+    channels: HashMap<String, Channel>,
+}
 
 impl MemoryBroker {
     /// An empty broker. A control message to any node is delivered: there is only
@@ -78,7 +86,15 @@ impl MemoryBroker {
 
     /// How many channels take memory at this moment.
     pub fn n_channels(&self) -> usize {
-        self.state.shards.iter().map(|s| s.lock().len()).sum()
+        let count = |shard: &Mutex<Shard>| {
+            let shard = shard.lock();
+            let kept = shard.channels.len();
+            let plain = shard.subscribed.iter();
+            kept + plain
+                .filter(|name| !shard.channels.contains_key(&***name))
+                .count()
+        };
+        self.state.shards.iter().map(count).sum()
     }
 }
 
@@ -127,17 +143,18 @@ impl Broker for MemoryBroker {
 
     async fn subscribe(&self, channel: &str) -> Result<()> {
         let mut shard = self.state.lock(channel);
-        shard.entry_ref(channel).or_default().subscribed = true;
+        shard
+            .subscribed
+            .get_or_insert_with(channel, |name| name.into());
         Ok(())
     }
 
     async fn unsubscribe(&self, channel: &str) -> Result<()> {
-        let mut shard = self.state.lock(channel);
-        if let Some(entry) = shard.get_mut(channel) {
-            entry.subscribed = false;
-            if entry.is_idle() {
-                shard.remove(channel);
-            }
+        let subscribed = &mut self.state.lock(channel).subscribed;
+        subscribed.remove(channel);
+        // Far below the size at which it would grow again.
+        if subscribed.capacity() > 64 && subscribed.capacity() > 8 * subscribed.len() {
+            subscribed.shrink_to(2 * subscribed.len());
         }
         Ok(())
     }
@@ -146,7 +163,7 @@ impl Broker for MemoryBroker {
         if request.history.is_none() && request.idempotency_key.is_none() {
             if let Some(handler) = self.state.handler() {
                 let shard = self.state.lock(channel);
-                if shard.get(channel).is_some_and(|c| c.subscribed) {
+                if shard.subscribed.contains(channel) {
                     let publication = request.into_publication(unix_millis());
                     handler.publication(channel, &self.state.no_epoch, publication);
                 }
@@ -159,7 +176,8 @@ impl Broker for MemoryBroker {
 
         let now = Instant::now().into_std();
         let mut shard = self.lock(channel);
-        let entry = shard.entry_ref(channel).or_default();
+        let subscribed = shard.subscribed.contains(channel);
+        let entry = shard.channels.entry_ref(channel).or_default();
         let idempotency_key = request.idempotency_key.clone();
         if let Some(key) = &idempotency_key
             && let Some(position) = entry.idempotency.get(key, now)
@@ -169,7 +187,6 @@ impl Broker for MemoryBroker {
                 suppressed: true,
             });
         }
-        let subscribed = entry.subscribed;
         let position = if let Some(policy) = request.history {
             let history = entry.history_mut(policy.meta_ttl, now);
             if history.is_stale(request.version, &request.version_epoch) {
@@ -213,9 +230,9 @@ impl Broker for MemoryBroker {
         let policy = check_publish_at(position, &request)?;
         let now = Instant::now().into_std();
         let mut shard = self.lock(channel);
-        let entry = shard.entry_ref(channel).or_default();
+        let subscribed = shard.subscribed.contains(channel);
+        let entry = shard.channels.entry_ref(channel).or_default();
         entry.expire_history(now);
-        let subscribed = entry.subscribed;
         let history = match entry.history.as_deref_mut() {
             Some(history) if history.position().epoch == position.epoch => history,
             _ if position.offset == 1 => {
@@ -248,7 +265,7 @@ impl Broker for MemoryBroker {
         check_position(position)?;
         let now = Instant::now().into_std();
         let mut shard = self.lock(channel);
-        let entry = shard.entry_ref(channel).or_default();
+        let entry = shard.channels.entry_ref(channel).or_default();
         entry.expire_history(now);
         let history = match entry.history.as_deref_mut() {
             Some(history) if history.position().epoch == position.epoch => {
@@ -263,7 +280,7 @@ impl Broker for MemoryBroker {
     async fn history(&self, channel: &str, request: HistoryRequest) -> Result<History> {
         let now = Instant::now().into_std();
         let mut shard = self.lock(channel);
-        let entry = shard.entry_ref(channel).or_default();
+        let entry = shard.channels.entry_ref(channel).or_default();
         let history = entry.history_mut(request.meta_ttl, now);
         history.touch(request.meta_ttl, now);
         Ok(History {
@@ -276,7 +293,7 @@ impl Broker for MemoryBroker {
         let now = Instant::now().into_std();
         let position = |channel: &Arc<str>| {
             let mut shard = self.state.lock(channel);
-            let history = shard.get_mut(&**channel)?.history.as_deref_mut()?;
+            let history = shard.channels.get_mut(&**channel)?.history.as_deref_mut()?;
             history.expire(now).then(|| history.position().clone())
         };
         Ok(channels.iter().map(position).collect())
@@ -284,7 +301,11 @@ impl Broker for MemoryBroker {
 
     async fn remove_history(&self, channel: &str) -> Result<()> {
         let mut shard = self.state.lock(channel);
-        if let Some(history) = shard.get_mut(channel).and_then(|c| c.history.as_mut()) {
+        if let Some(history) = shard
+            .channels
+            .get_mut(channel)
+            .and_then(|c| c.history.as_mut())
+        {
             history.clear();
         }
         Ok(())
@@ -298,7 +319,7 @@ impl Broker for MemoryBroker {
     ) -> Result<()> {
         if let Some(handler) = self.state.handler() {
             let shard = self.state.lock(channel);
-            if shard.get(channel).is_some_and(|c| c.subscribed) {
+            if shard.subscribed.contains(channel) {
                 handler.membership(channel, joined, info.clone());
             }
         }
@@ -308,17 +329,17 @@ impl Broker for MemoryBroker {
     async fn add_presence(&self, channel: &str, info: &ClientInfo, ttl: Duration) -> Result<()> {
         let now = Instant::now().into_std();
         let mut shard = self.lock(channel);
-        let entry = shard.entry_ref(channel).or_default();
+        let entry = shard.channels.entry_ref(channel).or_default();
         entry.presence.add(info, now, ttl);
         Ok(())
     }
 
     async fn remove_presence(&self, channel: &str, client: &str, _user: &str) -> Result<()> {
         let mut shard = self.state.lock(channel);
-        if let Some(entry) = shard.get_mut(channel) {
+        if let Some(entry) = shard.channels.get_mut(channel) {
             entry.presence.remove(client);
             if entry.is_idle() {
-                shard.remove(channel);
+                shard.channels.remove(channel);
             }
         }
         Ok(())
@@ -327,14 +348,14 @@ impl Broker for MemoryBroker {
     async fn presence(&self, channel: &str) -> Result<Vec<ClientInfo>> {
         let now = Instant::now().into_std();
         let shard = self.state.lock(channel);
-        let presence = shard.get(channel).map(|c| &c.presence);
+        let presence = shard.channels.get(channel).map(|c| &c.presence);
         Ok(presence.map_or_else(Vec::new, |p| p.clients(now).cloned().collect()))
     }
 
     async fn presence_stats(&self, channel: &str) -> Result<PresenceStats> {
         let now = Instant::now().into_std();
         let shard = self.state.lock(channel);
-        let presence = shard.get(channel).map(|c| &c.presence);
+        let presence = shard.channels.get(channel).map(|c| &c.presence);
         Ok(presence.map_or_else(PresenceStats::default, |p| p.stats(now)))
     }
 
@@ -419,12 +440,13 @@ async fn sweep(state: Weak<State>) {
         for _ in 0..SWEEP_SHARDS {
             let now = Instant::now().into_std();
             let mut shard = state.shards[next % state.shards.len()].lock();
-            shard.retain(|_, channel| {
+            let channels = &mut shard.channels;
+            channels.retain(|_, channel| {
                 channel.expire(now);
                 !channel.is_idle()
             });
-            if shard.capacity() > 4 * shard.len() {
-                shard.shrink_to_fit();
+            if channels.capacity() > 4 * channels.len() {
+                channels.shrink_to_fit();
             }
             next += 1;
         }

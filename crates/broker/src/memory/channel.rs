@@ -1,4 +1,4 @@
-//! What the memory broker keeps of one channel.
+//! What the memory broker keeps of one channel beside whether it is listened to.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,7 +12,6 @@ use crate::{ClientInfo, IDEMPOTENCY_TTL, Position, PresenceStats};
 /// One channel; when it is idle it is removed.
 #[derive(Default)]
 pub(super) struct Channel {
-    pub(super) subscribed: bool,
     pub(super) history: Option<Box<ChannelHistory>>,
     pub(super) idempotency: Idempotency,
     pub(super) presence: Presence,
@@ -32,10 +31,7 @@ impl Channel {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        !self.subscribed
-            && self.history.is_none()
-            && self.idempotency.0.is_none()
-            && self.presence.0.is_none()
+        self.history.is_none() && self.idempotency.0.is_none() && self.presence.0.is_none()
     }
 }
 
