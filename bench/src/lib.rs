@@ -23,6 +23,7 @@ mod socket;
 pub mod target;
 mod upgrade;
 
+pub mod batches;
 pub mod clock;
 pub mod latency;
 pub mod ledger;

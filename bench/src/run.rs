@@ -135,6 +135,7 @@ fn run_broadcast(options: &Options, parameters: &mut Parameters) -> anyhow::Resu
     match broadcast.pace {
         Pace::Rate(rate) => parameters.note("rate", rate),
         Pace::Window(window) => parameters.note("window", window),
+        Pace::Batch(size) => parameters.note("batch", size),
     }
     let mut setup = setup(options, json(options), numbered(options))?;
     broadcast::run(&mut setup, &broadcast)
@@ -197,6 +198,10 @@ fn run_chat(options: &Options, parameters: &mut Parameters) -> anyhow::Result<Fo
 fn pace(options: &Options, many: bool) -> anyhow::Result<Pace> {
     if let Some(asked) = options.rate {
         return Ok(Pace::Rate(rate(asked)?));
+    }
+    if let Some(size) = options.batch {
+        anyhow::ensure!(size > 0, "--batch must be above 0");
+        return Ok(Pace::Batch(size));
     }
     if options.max {
         let window = options.window.unwrap_or(if many { 4 } else { 256 });

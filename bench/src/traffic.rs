@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use crate::batches::Batches;
 use crate::clock::{Micros, micros};
 use crate::dialect::{Events, Role, Session};
 use crate::event_loop::{EventLoop, Key};
@@ -22,6 +23,8 @@ const PROBE_AGAIN: Duration = Duration::from_millis(250);
 struct Stream {
     channel: u32,
     publisher: u32,
+    /// Its publisher's place among the connections.
+    sender: usize,
     connection: Key,
     sent: u32,
     window: Option<Window>,
@@ -42,6 +45,7 @@ pub struct Traffic {
     hearing: usize,
     /// Streams whose windows have room.
     roomy: Vec<usize>,
+    batches: Option<Batches>,
     answered: u64,
     refused: u64,
     first_refusal: Option<String>,
@@ -74,6 +78,7 @@ impl Traffic {
             heard: vec![false; channels.len()],
             hearing: 0,
             roomy: Vec::new(),
+            batches: None,
             answered: 0,
             refused: 0,
             first_refusal: None,
@@ -92,10 +97,12 @@ impl Traffic {
         self.streams.clear();
         for channel in 0..self.listeners.len() {
             for publisher in 0..self.publishers {
+                let sender = (channel + publisher) % connections.len();
                 self.streams.push(Stream {
                     channel: number(channel),
                     publisher: number(publisher),
-                    connection: connections[(channel + publisher) % connections.len()],
+                    sender,
+                    connection: connections[sender],
                     sent: 0,
                     window: None,
                 });
@@ -191,6 +198,12 @@ impl Traffic {
         self.roomy = (0..self.streams.len()).collect();
     }
 
+    /// Has each publisher publish so much at once, to its streams in turn.
+    pub fn set_batches(&mut self, size: u32) {
+        let senders = self.streams.iter().map(|stream| stream.sender);
+        self.batches = Some(Batches::new(size, senders));
+    }
+
     /// Publishes once to a stream, as due at `due`.
     pub fn publish(&mut self, event_loop: &mut EventLoop, stream: usize, due: Micros) {
         let (connection, marker) = self.next(stream, due);
@@ -211,11 +224,14 @@ impl Traffic {
         if let Some(window) = &mut stream.window {
             window.sent(listeners);
         }
+        if let Some(batches) = &mut self.batches {
+            batches.sent(stream.sender, listeners);
+        }
         (stream.connection, marker)
     }
 
-    /// Publishes wherever a window has room.
-    pub fn fill_windows(&mut self, event_loop: &mut EventLoop) {
+    /// Publishes wherever a window has room, and whatever batch may leave.
+    pub fn fill(&mut self, event_loop: &mut EventLoop) {
         while let Some(stream) = self.roomy.pop() {
             let has_room = |traffic: &Self| {
                 let window = traffic.streams[stream].window.as_ref();
@@ -223,6 +239,12 @@ impl Traffic {
             };
             while has_room(self) {
                 let now = event_loop.clock().now();
+                self.publish(event_loop, stream, now);
+            }
+        }
+        while let Some(batch) = self.batches.as_mut().and_then(Batches::take) {
+            let now = event_loop.clock().now();
+            for stream in batch {
                 self.publish(event_loop, stream, now);
             }
         }
@@ -340,6 +362,9 @@ impl Events for Traffic {
             && window.delivered(marker.sequence)
         {
             self.roomy.push(stream);
+        }
+        if let Some(batches) = &mut self.batches {
+            batches.delivered(its.sender);
         }
     }
 

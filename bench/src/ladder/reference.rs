@@ -17,10 +17,11 @@ const PUBLISH: &str = include_str!("../../../crates/broker/src/redis/scripts/pub
 /// As long as what a node puts around a payload of 128 bytes, and the payload.
 const ENVELOPE: usize = 160;
 
-/// Connections, and commands in flight on each. A node has one connection and puts into it
-/// what there is, so this is the comparison that is hardest for it.
-const CONNECTIONS: usize = 8;
-const PIPELINE: usize = 32;
+/// Connections of `redis-benchmark`, and publishers of the load that is compared with it. A node
+/// has one connection to Redis for all of them.
+pub(super) const CONNECTIONS: usize = 8;
+/// What each of them sends at once; the next when all of it is answered, or delivered.
+pub(super) const PIPELINE: usize = 32;
 
 pub(super) fn missing_redis() -> Option<String> {
     absent("redis-server", "redis-server")

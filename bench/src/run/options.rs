@@ -61,6 +61,11 @@ pub struct Options {
     /// acknowledged: 1.
     #[arg(long)]
     pub window: Option<u32>,
+    /// With `--max`, how many publications a publisher sends at once, to its channels in turn; the
+    /// next when all of them have come. This is how redis-benchmark uses a pipeline. Instead of
+    /// `--window`.
+    #[arg(long, requires = "max", conflicts_with = "window")]
+    pub batch: Option<u32>,
     /// How long is measured. 10; idle: three heartbeats, if that is longer and the server says how
     /// often they are.
     #[arg(long)]

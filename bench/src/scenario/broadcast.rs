@@ -38,6 +38,9 @@ pub struct Broadcast {
 pub enum Pace {
     /// When so many of a channel's publications are on their way: its slowest listener decides.
     Window(u32),
+    /// When all of a publisher's last publications have come: then so many at once, to its
+    /// channels in turn.
+    Batch(u32),
     /// So many a second, over all channels in turn, whatever becomes of them.
     Rate(f64),
 }
@@ -151,8 +154,10 @@ struct Load {
 
 impl Load {
     fn new(traffic: &mut Traffic, pace: Pace, now: Micros) -> Self {
-        if let Pace::Window(size) = pace {
-            traffic.set_windows(size);
+        match pace {
+            Pace::Window(size) => traffic.set_windows(size),
+            Pace::Batch(size) => traffic.set_batches(size),
+            Pace::Rate(_) => {}
         }
         Self {
             pace,
@@ -189,8 +194,8 @@ impl Load {
                 traffic.outstanding()
             );
             let next = match self.pace {
-                Pace::Window(_) => {
-                    traffic.fill_windows(event_loop);
+                Pace::Window(_) | Pace::Batch(_) => {
+                    traffic.fill(event_loop);
                     end
                 }
                 Pace::Rate(rate) => self.publish_due(event_loop, traffic, rate, now),

@@ -57,7 +57,7 @@ async fn several_publishers_of_one_channel_are_counted_apart() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rooms_are_exact() {
     let gateway = TestGateway::start(|_| {}).await;
-    for pace in ["--rate 500", "--max"] {
+    for pace in ["--rate 500", "--max", "--max --batch 7 --publishers 3"] {
         let arguments = format!("--scenario rooms --connections 100 {SHORT} {pace}");
         let outcome = gateway.run("centrifuge-json", &arguments).await;
         assert_exact(&outcome, 10);

@@ -3,6 +3,7 @@
 use super::nodes::ONE_NODE;
 use super::{less, more, words};
 use crate::ladder::experiment::{Bound, Experiment, OURS, Subject, Task, Work};
+use crate::ladder::reference::{CONNECTIONS, PIPELINE};
 use crate::ladder::scale::Scale;
 use crate::server::{Backing, Channels, Server, Setup};
 
@@ -56,7 +57,11 @@ pub(super) fn fullest(scale: Scale) -> Experiment {
         &"redis",
         &"--channels",
         &size.redis_channels,
+        &"--publishers",
+        &CONNECTIONS,
         &"--max",
+        &"--batch",
+        &PIPELINE,
         &"--seconds",
         &size.seconds,
     ]);
