@@ -8,6 +8,9 @@
 //! `TCP_QUICKACK` could put it off, but then timers send it, at the expense of whatever runs just
 //! then: of the server under test, as likely as not.
 
+mod connection;
+mod messages;
+
 use std::io;
 use std::mem;
 use std::os::fd::OwnedFd;
@@ -19,9 +22,10 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 
-use crate::clock::{Clock, Micros};
+use self::connection::{Connection, Stage};
+use self::messages::Messages;
+use crate::clock::Clock;
 use crate::dialect::{Channels, Context, Dialect, Events, Framing, Masks, Session, Tally};
-use crate::frame::{Header, Opcode};
 use crate::payload::{Marker, Payloads};
 use crate::socket::{Socket, Tls};
 use crate::target::Target;
@@ -31,8 +35,6 @@ use crate::upgrade::Upgrade;
 const BUFFER: usize = 256 << 10;
 /// Most events that one wait returns.
 const EVENTS: usize = 1024;
-/// Most bytes that wait for a server that does not read.
-const UNSENT: usize = 64 << 20;
 
 /// Names a connection. A name is used again when its connection has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,33 +47,6 @@ pub enum Leave {
     Finish,
     /// By a reset, as a network that fails does.
     Reset,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// TCP is not connected.
-    Connecting,
-    /// The upgrade is not answered.
-    Upgrading,
-    /// Messages come.
-    Open,
-}
-
-#[derive(Debug)]
-struct Connection {
-    socket: Socket,
-    stage: Stage,
-    framing: Framing,
-    begun: Micros,
-    session: Session,
-    /// The beginning of a frame whose rest has not come.
-    partial: Vec<u8>,
-    /// The message whose last frame has not come.
-    fragments: Vec<u8>,
-    /// What the socket has not taken.
-    unsent: Vec<u8>,
-    /// The request of the upgrade, until it is sent.
-    request: String,
 }
 
 /// All connections of the generator.
@@ -468,101 +443,6 @@ impl EventLoop {
         let connection = self.connections.get_mut(index as usize)?.take()?;
         self.free.push(index);
         Some(connection)
-    }
-}
-
-impl Connection {
-    /// Writes what the socket takes.
-    fn flush(&mut self) -> Result<(), String> {
-        let mut written = 0;
-        while written < self.unsent.len() {
-            match self.socket.write(&self.unsent[written..]) {
-                Ok(count) => written += count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(format!("write: {error}")),
-            }
-        }
-        self.unsent.drain(..written);
-        if self.unsent.len() > UNSENT {
-            return Err("the server does not read what is sent".to_owned());
-        }
-        match self.socket.flush() {
-            Ok(()) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            Err(error) => Err(format!("write: {error}")),
-        }
-    }
-}
-
-/// What one read has brought, on its way to the dialect.
-struct Messages<'a, 'b> {
-    session: &'a mut Session,
-    fragments: &'a mut Vec<u8>,
-    dialect: &'a dyn Dialect,
-    context: &'a mut Context<'b>,
-    events: &'a mut dyn Events,
-}
-
-impl Messages<'_, '_> {
-    fn stream(&mut self, bytes: &[u8]) -> usize {
-        self.dialect
-            .receive_stream(self.session, bytes, self.context, self.events)
-    }
-
-    fn frames(&mut self, bytes: &[u8]) -> Result<usize, String> {
-        let mut used = 0;
-        loop {
-            let rest = &bytes[used..];
-            let header = match Header::read(rest) {
-                Ok(Some(header)) if header.length() <= rest.len() => header,
-                Ok(_) => return Ok(used),
-                Err(error) => return Err(error.to_string()),
-            };
-            let payload = &rest[header.head..header.length()];
-            used += header.length();
-            match header.opcode {
-                Opcode::Text | Opcode::Binary if header.last => {
-                    self.dialect
-                        .receive(self.session, payload, self.context, self.events);
-                }
-                Opcode::Text | Opcode::Binary | Opcode::Continuation => {
-                    self.fragment(header.last, payload)?;
-                }
-                Opcode::Ping => {
-                    self.context.pinged();
-                    self.context.send(Opcode::Pong, payload);
-                }
-                Opcode::Pong => {}
-                Opcode::Close => return Err(close_reason(payload)),
-            }
-        }
-    }
-
-    #[cold]
-    fn fragment(&mut self, last: bool, payload: &[u8]) -> Result<(), String> {
-        if self.fragments.len() + payload.len() > crate::frame::LONGEST {
-            return Err("a message is too long".to_owned());
-        }
-        self.fragments.extend_from_slice(payload);
-        if last {
-            let message = mem::take(self.fragments);
-            self.dialect
-                .receive(self.session, &message, self.context, self.events);
-        }
-        Ok(())
-    }
-}
-
-/// What a close frame says.
-fn close_reason(payload: &[u8]) -> String {
-    match payload {
-        &[high, low, ref reason @ ..] => format!(
-            "closed by the server: {} {}",
-            u16::from_be_bytes([high, low]),
-            String::from_utf8_lossy(reason)
-        ),
-        _ => "closed by the server".to_owned(),
     }
 }
 
