@@ -77,14 +77,11 @@ pub fn prepare() -> Result<()> {
         .status();
     ensure!(up.context("ip")?.success(), "loopback does not come up");
     let ipv4 = Path::new("/proc/sys/net/ipv4");
-    let available = fs::read_to_string(ipv4.join("tcp_available_congestion_control"));
-    let available = available.unwrap_or_default();
-    let chosen = ["cubic", "reno"]
+    // One that is available may still be refused to any namespace but the machine's.
+    let congestion = ipv4.join("tcp_congestion_control");
+    let _ = ["cubic", "reno"]
         .into_iter()
-        .find(|name| available.split_whitespace().any(|word| word == *name));
-    if let Some(name) = chosen {
-        set(&ipv4.join("tcp_congestion_control"), name);
-    }
+        .find(|name| fs::write(&congestion, name).is_ok());
     set(&ipv4.join("tcp_max_syn_backlog"), "65535");
     set(&ipv4.join("ip_local_port_range"), "10000 65535");
     set(Path::new("/proc/sys/net/core/somaxconn"), "65535");
