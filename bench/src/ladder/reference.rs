@@ -17,6 +17,9 @@ const PUBLISH: &str = include_str!("../../../crates/broker/src/redis/scripts/pub
 /// As long as what a node puts around a payload of 128 bytes, and the payload.
 const ENVELOPE: usize = 160;
 
+/// Publications that a history keeps.
+const HISTORY: &str = "300";
+
 /// Connections of `redis-benchmark`, and publishers of the load that is compared with it. A node
 /// has one connection to Redis for all of them.
 pub(super) const CONNECTIONS: usize = 8;
@@ -57,12 +60,7 @@ fn absent(program: &str, package: &str) -> Option<String> {
 pub(super) async fn redis_benchmark(seconds: u64) -> Result<Outcome> {
     let redis = RedisServer::start().await;
     let port = redis.port().to_string();
-    let load = Command::new("redis-cli")
-        .args(["-p", &port, "SCRIPT", "LOAD", PUBLISH])
-        .stdin(Stdio::null())
-        .output()
-        .context("redis-cli")?;
-    let hash = String::from_utf8_lossy(&load.stdout).trim().to_owned();
+    let hash = redis_cli(&port, &["SCRIPT", "LOAD", PUBLISH])?;
     ensure!(hash.len() == 40, "the script is refused: {hash}");
 
     // A short run first, to know how many make the wanted time.
@@ -75,14 +73,42 @@ pub(super) async fn redis_benchmark(seconds: u64) -> Result<Outcome> {
     )]
     let count = ((few * seconds as f64) as u64).max(20_000);
     let rate = benchmark(&port, &hash, count)?;
+    // The benchmark does not look at answers: those of a script that wants other arguments
+    // would only make it faster.
+    let history = key("history");
+    let length = redis_cli(&port, &["XLEN", &history])?;
+    let last = redis_cli(&port, &["XREVRANGE", &history, "+", "-", "COUNT", "1"])?;
+    ensure!(
+        length == HISTORY && last.ends_with(&format!("\nd\n{}", envelope())),
+        "the script did not publish: {length} publications are kept, the last is {last}"
+    );
     Ok(outcome(
         "redis-benchmark",
         &[("publications_per_second", rate)],
     ))
 }
 
+/// What Redis answers to a command, as redis-cli prints it for programs.
+fn redis_cli(port: &str, command: &[&str]) -> Result<String> {
+    let output = Command::new("redis-cli")
+        .args(["-p", port])
+        .args(command)
+        .stdin(Stdio::null())
+        .output()
+        .context("redis-cli")?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// A key or channel of Redis, as a node names it.
+fn key(kind: &str) -> String {
+    format!("{REDIS_PREFIX}:{kind}:{{.bench}}")
+}
+
+fn envelope() -> String {
+    "x".repeat(ENVELOPE)
+}
+
 fn benchmark(port: &str, hash: &str, count: u64) -> Result<f64> {
-    let key = |kind: &str| format!("{REDIS_PREFIX}:{kind}:{{.bench}}");
     let output = Command::new("redis-benchmark")
         .args(["-p", port, "--csv", "-c", &CONNECTIONS.to_string()])
         .args(["-P", &PIPELINE.to_string(), "-n", &count.to_string()])
@@ -94,13 +120,7 @@ fn benchmark(port: &str, hash: &str, count: u64) -> Result<f64> {
             &key("meta"),
             &(key("once") + ":"),
         ])
-        .args([
-            &key("pub"),
-            &"x".repeat(ENVELOPE),
-            "300",
-            "300000",
-            "2592000000",
-        ])
+        .args([&key("pub"), &envelope(), HISTORY, "300000", "2592000000"])
         .args(["epoch", "", "", ""])
         .stdin(Stdio::null())
         .output()
@@ -249,6 +269,12 @@ fn distributed(name: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn redis_benchmark_publishes_what_the_script_expects() {
+        let outcome = redis_benchmark(0).await.unwrap();
+        assert!(outcome.figure("publications_per_second").unwrap() > 0.0);
+    }
 
     #[test]
     fn what_the_tools_print_is_read() {
