@@ -51,11 +51,13 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
 use crate::broker_metrics::BrokerMetrics;
+use crate::clock::Clock;
 use crate::config::{Config, EngineType, ServiceConfig};
 use crate::http::Site;
 use crate::metrics::Metrics;
 use crate::namespaces::Namespaces;
 use crate::node::{Node, Parts};
+use crate::reactor::Reactors;
 use crate::services::Services;
 
 /// What a gateway is given besides its configuration.
@@ -95,9 +97,11 @@ impl Gateway {
         } = surroundings;
         let id = uuid::Uuid::new_v4().to_string();
         let metrics = Arc::new(Metrics::register(&mut registry));
+        let clock = Clock::start();
+        let reactors = Reactors::start(clock).context("starting threads")?;
         let broker = match broker {
             Some(broker) => broker,
-            None => engine(&config, &id, &mut registry).await?,
+            None => engine(&config, &id, &reactors, &mut registry).await?,
         };
         warn_of_options_without_effect(&config);
         let verifiers = verifiers(&config)?;
@@ -123,6 +127,8 @@ impl Gateway {
             broker,
             services,
             metrics,
+            clock,
+            reactors,
         };
         let node = Node::start(parts).await?;
         let accepting = CancellationToken::new();
@@ -236,13 +242,16 @@ fn warn_of_options_without_effect(config: &Config) {
 async fn engine(
     config: &Config,
     node_id: &str,
+    reactors: &Reactors,
     registry: &mut Registry,
 ) -> anyhow::Result<Arc<dyn broker::Broker>> {
     match config.engine.kind {
         EngineType::Memory => Ok(Arc::new(broker::MemoryBroker::new())),
         EngineType::Redis => {
-            let redis = broker::RedisBroker::for_node(config.engine.redis.clone(), node_id)
-                .context("engine.redis")?;
+            let threads: Vec<_> = reactors.iter().map(|r| r.handle().clone()).collect();
+            let config = config.engine.redis.clone();
+            let redis =
+                broker::RedisBroker::for_node(config, node_id, &threads).context("engine.redis")?;
             for advice in redis.advise().await {
                 tracing::warn!(advice, "Redis settings");
             }

@@ -79,20 +79,20 @@ pub(crate) struct Parts {
     pub(crate) broker: Arc<dyn Broker>,
     pub(crate) services: Services,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) clock: Clock,
+    pub(crate) reactors: Reactors,
 }
 
 impl Node {
     /// Puts a node together and starts its tasks.
     ///
     /// # Errors
-    /// A thread that cannot be started, or the broker's, if it cannot begin to deliver.
+    /// The broker's, if it cannot begin to deliver.
     pub(crate) async fn start(parts: Parts) -> anyhow::Result<Arc<Self>> {
-        let clock = Clock::start();
         let client = &parts.config.client;
         let traced = parts.config.opentelemetry.effective_endpoint().is_some();
         let admission = Admission::new(client.connection_limit, client.connection_rate_limit);
         let origins = Origins::new(&client.allowed_origins);
-        let reactors = Reactors::start(clock).context("starting threads")?;
         let node = Arc::new_cyclic(|me| Self {
             id: parts.id,
             name: parts.config.node_name(),
@@ -104,8 +104,8 @@ impl Node {
             broker: parts.broker,
             services: parts.services,
             metrics: parts.metrics,
-            clock,
-            reactors,
+            clock: parts.clock,
+            reactors: parts.reactors,
             control: control::Peers::default(),
             admission,
             origins,

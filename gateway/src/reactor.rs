@@ -3,7 +3,8 @@
 //! Everything about one connection happens on one thread: no work is stolen, and
 //! no other thread is woken for a client that says something. A runtime that
 //! shares its tasks among threads costs several microseconds more per wake-up,
-//! which is what an idle connection's heartbeat or a small room is made of.
+//! which is what an idle connection's heartbeat or a small room is made of. The
+//! broker's connections live on them for the same reason.
 
 use std::cell::Cell;
 use std::io;
@@ -83,6 +84,12 @@ impl Reactors {
     /// stands for, whatever the number.
     pub(crate) fn here_or(&self, number: usize) -> &Arc<Reactor> {
         &self.all[CURRENT.get().unwrap_or(number) % self.all.len()]
+    }
+}
+
+impl Drop for Reactors {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 

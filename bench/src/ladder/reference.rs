@@ -120,8 +120,8 @@ fn benchmark(port: &str, hash: &str, count: u64) -> Result<f64> {
             &key("meta"),
             &(key("once") + ":"),
         ])
-        .args([&key("pub"), &envelope(), HISTORY, "300000", "2592000000"])
-        .args(["epoch", "", "", ""])
+        .args(["epoch", &key("pub"), &envelope(), HISTORY])
+        .args(["300000", "2592000000", "", "", ""])
         .stdin(Stdio::null())
         .output()
         .context("redis-benchmark")?;

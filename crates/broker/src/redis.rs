@@ -2,7 +2,8 @@
 //!
 //! Streams hold history, a hash each channel's position, pub/sub delivers. What
 //! must happen together happens in one script. Commands go over one connection
-//! ([`publisher`]), publications come over others ([`subscriber`]).
+//! ([`publisher`]), publications that wait together in one call ([`publications`]);
+//! others' publications come over further connections ([`subscriber`]).
 
 mod advice;
 mod backoff;
@@ -11,6 +12,7 @@ mod connector;
 mod envelope;
 mod failure;
 mod keys;
+mod publications;
 mod publisher;
 mod scripts;
 mod stats;
@@ -24,10 +26,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use redis::{Cmd, Value, pipe};
+use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 use self::connector::Connector;
 use self::keys::Keys;
+use self::publications::Publications;
 use self::publisher::{Publisher, evalsha};
 use self::scripts::Scripts;
 use self::subscriber::Subscriber;
@@ -35,8 +39,8 @@ use crate::error::Error;
 use crate::history::new_epoch;
 use crate::memory::{check_position, check_publish_at, unix_millis};
 use crate::{
-    Broker, ClientInfo, DEFAULT_META_TTL, EventHandler, History, HistoryPolicy, HistoryRequest,
-    IDEMPOTENCY_TTL, Position, PresenceStats, PublishRequest, Published, PublishedAt, Result,
+    Broker, ClientInfo, DEFAULT_META_TTL, EventHandler, History, HistoryRequest, IDEMPOTENCY_TTL,
+    Position, PresenceStats, PublishRequest, Published, PublishedAt, Result,
 };
 
 pub use self::config::RedisConfig;
@@ -56,27 +60,39 @@ pub struct RedisBroker {
     keys: Keys,
     scripts: Arc<Scripts>,
     connector: Arc<Connector>,
-    publisher: Publisher,
+    publisher: Arc<Publisher>,
+    publications: Publications,
     subscribers: OnceLock<Box<[Arc<Subscriber>]>>,
     stats: Arc<Stats>,
+    runtimes: Box<[Handle]>,
     tasks: Mutex<Vec<AbortHandle>>,
 }
 
 impl RedisBroker {
-    /// A broker for who only publishes. Must be called within a tokio runtime.
+    /// A broker for who only publishes. Must be called within a tokio runtime, where its
+    /// task will run.
     ///
     /// # Errors
     /// [`Error::Invalid`] if the configuration makes no sense. That Redis is not
     /// there is no error.
     pub fn new(config: RedisConfig) -> Result<Self> {
-        Self::for_node(config, "")
+        Self::for_node(config, "", &[Handle::current()])
     }
 
-    /// A broker for a node, which gets the control messages sent to this name.
+    /// A broker for a node, which gets the control messages sent to this name. The
+    /// tasks of its connections run on these runtimes, in turn: what the node publishes
+    /// and what it delivers then wakes one thread less.
     ///
     /// # Errors
     /// As [`new`](Self::new).
-    pub fn for_node(config: RedisConfig, node: impl Into<String>) -> Result<Self> {
+    ///
+    /// # Panics
+    /// If there is no runtime.
+    pub fn for_node(
+        config: RedisConfig,
+        node: impl Into<String>,
+        runtimes: &[Handle],
+    ) -> Result<Self> {
         config.check()?;
         let stats = Arc::new(Stats::default());
         let scripts = Arc::new(Scripts::new());
@@ -87,16 +103,27 @@ impl RedisBroker {
             Arc::clone(&stats),
             config.io_timeout,
         );
-        let keeper = tokio::spawn(keeper).abort_handle();
+        let publisher = Arc::new(publisher);
+        let keeper = runtimes[0].spawn(keeper).abort_handle();
+        let keys = Keys::new(&config.prefix);
+        let publications = Publications::new(
+            keys.clone(),
+            Arc::clone(&scripts),
+            Arc::clone(&publisher),
+            Arc::clone(&stats),
+            config.io_timeout,
+        );
         Ok(Self {
-            keys: Keys::new(&config.prefix),
+            keys,
             node: node.into(),
             config,
             scripts,
             connector,
             publisher,
+            publications,
             subscribers: OnceLock::new(),
             stats,
+            runtimes: runtimes.into(),
             tasks: Mutex::new(vec![keeper]),
         })
     }
@@ -129,48 +156,6 @@ impl RedisBroker {
         self.publisher.command::<i64>(&command).await?;
         Stats::count(&self.stats.publishes);
         Ok(())
-    }
-
-    async fn publish_with_history(
-        &self,
-        channel: &str,
-        policy: HistoryPolicy,
-        request: PublishRequest,
-    ) -> Result<Published> {
-        let key = request.idempotency_key.as_deref();
-        let mut command = evalsha(&self.scripts.publish, 3);
-        command
-            .arg(self.keys.history(channel))
-            .arg(self.keys.meta(channel))
-            .arg(self.keys.idempotency(channel, key.unwrap_or_default()))
-            .arg(self.keys.publications(channel));
-        let once_for = key.map(|_| millis(IDEMPOTENCY_TTL).to_string());
-        let version = match request.version {
-            0 => String::new(),
-            version => format!("{version:020}"),
-        };
-        let version_epoch = request.version_epoch.clone();
-        command.arg(envelope::encode_publication(request, unix_millis()));
-        command
-            .arg(policy.size)
-            .arg(millis(policy.ttl))
-            .arg(millis(meta_ttl(policy.meta_ttl).max(policy.ttl)))
-            .arg(&*new_epoch())
-            .arg(version)
-            .arg(version_epoch)
-            .arg(once_for.unwrap_or_default());
-        let answer = self.publisher.script(&self.scripts.publish, &command);
-        let (suppressed, offset, epoch): (bool, u64, String) = answer.await?;
-        if !suppressed {
-            Stats::count(&self.stats.publishes);
-        }
-        Ok(Published {
-            position: Some(Position {
-                epoch: epoch.into(),
-                offset,
-            }),
-            suppressed,
-        })
     }
 
     async fn publish_once(
@@ -248,9 +233,11 @@ impl Broker for RedisBroker {
         let running = || Error::Invalid("the broker runs already".into());
         self.subscribers.set(subscribers).map_err(|_| running())?;
         let subscribers = self.subscribers.get().expect("it was just set");
-        for subscriber in subscribers {
+        // The first is after that of the connection for commands.
+        let runtimes = self.runtimes.iter().cycle().skip(1);
+        for (subscriber, runtime) in subscribers.iter().zip(runtimes) {
             let task = Arc::clone(subscriber).run(Arc::clone(&self.connector));
-            self.tasks.lock().push(tokio::spawn(task).abort_handle());
+            self.tasks.lock().push(runtime.spawn(task).abort_handle());
         }
         let available = async {
             for subscriber in subscribers {
@@ -275,7 +262,7 @@ impl Broker for RedisBroker {
 
     async fn publish(&self, channel: &str, mut request: PublishRequest) -> Result<Published> {
         if let Some(policy) = request.history {
-            return self.publish_with_history(channel, policy, request).await;
+            return self.publications.publish(channel, policy, request).await;
         }
         if let Some(key) = request.idempotency_key.take() {
             return self.publish_once(channel, &key, request).await;

@@ -35,9 +35,14 @@ pub struct RedisConfig {
     /// Within this time every call ends, also while the link is down.
     #[serde(with = "duration")]
     pub io_timeout: Duration,
-    /// How many connections receive publications. Channels are spread over them,
-    /// so that decoding and fan-out use several cores.
+    /// How many connections receive publications. Channels are spread over them, and
+    /// they over the node's threads, so that decoding and fan-out use several cores. By
+    /// default one per processor, at most 16.
     pub subscriber_connections: usize,
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 impl Default for RedisConfig {
@@ -50,7 +55,7 @@ impl Default for RedisConfig {
             prefix: "fanfare".into(),
             connect_timeout: Duration::from_secs(1),
             io_timeout: Duration::from_secs(4),
-            subscriber_connections: 2,
+            subscriber_connections: processors().min(16),
         }
     }
 }

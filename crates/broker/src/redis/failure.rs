@@ -35,6 +35,20 @@ pub(super) fn translate(error: RedisError) -> Error {
     }
 }
 
+/// What an error means that a script caught: `CODE text`, before Redis 7 behind the
+/// place in the script and a dash.
+pub(super) fn of_script(text: &str) -> Error {
+    let text = match text.split_once(": -") {
+        Some((place, error)) if place.contains("user_script") => error,
+        _ => text,
+    };
+    let (code, detail) = text.split_once(' ').unwrap_or((text, ""));
+    translate(redis::make_extension_error(
+        code.to_owned(),
+        Some(detail.to_owned()),
+    ))
+}
+
 /// Whether the server answered that it does not know a script.
 pub(super) fn is_unknown_script(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
@@ -57,4 +71,21 @@ fn has_code(error: &RedisError, codes: &[&str]) -> bool {
     let wrapped = error.detail().unwrap_or_default();
     let names = |code: &&str| wrapped.contains(&format!("-{code} "));
     wrapped.contains("script") && codes.iter().any(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_in_a_script_means_what_it_means_outside() {
+        let read_only = "READONLY You can't write against a read only replica.";
+        let before_7 = format!("@user_script:31: -{read_only}");
+        for text in [read_only, &before_7, "OOM command not allowed"] {
+            let error = of_script(text);
+            assert!(error.is_temporary(), "{error:?}");
+        }
+        let error = of_script("WRONGTYPE Operation against a key: - of the wrong kind");
+        assert!(!error.is_temporary(), "{error:?}");
+    }
 }

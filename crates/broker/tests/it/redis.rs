@@ -13,6 +13,7 @@ use broker::{
 };
 use bytes::Bytes;
 use testkit::RedisServer;
+use tokio::runtime::Handle;
 
 broker::contract_tests!(nodes);
 
@@ -33,7 +34,7 @@ fn config(server: &RedisServer) -> RedisConfig {
 }
 
 fn node(server: &RedisServer, name: &str) -> RedisBroker {
-    RedisBroker::for_node(config(server), name).expect("a good configuration")
+    RedisBroker::for_node(config(server), name, &[Handle::current()]).expect("a good configuration")
 }
 
 async fn record(broker: &RedisBroker) -> Arc<Recorder> {
@@ -57,7 +58,7 @@ async fn two_installations_never_see_each_other() {
             prefix: prefix.into(),
             ..config(&server)
         };
-        RedisBroker::for_node(config, "node").expect("a good configuration")
+        RedisBroker::for_node(config, "node", &[Handle::current()]).expect("a good configuration")
     };
     let (one, two) = (with_prefix("one"), with_prefix("one:pub"));
     let (at_one, at_two) = (record(&one).await, record(&two).await);
@@ -156,7 +157,7 @@ async fn a_user_with_few_rights_is_enough() {
         password: "pw".into(),
         ..config(&server)
     };
-    let broker = RedisBroker::for_node(config, "node").unwrap();
+    let broker = RedisBroker::for_node(config, "node", &[Handle::current()]).unwrap();
     let recorder = record(&broker).await;
     broker.subscribe("room:1").await.unwrap();
     broker.publish("room:1", text("hello")).await.unwrap();

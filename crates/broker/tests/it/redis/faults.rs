@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use broker::contract::{Event, Recorder};
 use broker::{
-    Broker, Error, HistoryPolicy, HistoryRequest, Position, PublishRequest, PublishedAt,
+    Broker, Error, HistoryPolicy, HistoryRequest, Position, PublishRequest, Published, PublishedAt,
     RedisBroker, RedisConfig,
 };
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 use testkit::{RedisServer, eventually};
+use tokio::runtime::Handle;
 
 use super::{config, node, record, text};
 
@@ -147,6 +148,35 @@ async fn a_flush_takes_scripts_and_data_and_the_log_brings_them_back() {
     assert!(broker.is_available());
 }
 
+/// They go to Redis together.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publication_that_fails_takes_no_other_along() {
+    let server = RedisServer::start().await;
+    let broker = node(&server, "a");
+    server
+        .command("SET fanfare:meta:{.room:7} not-a-hash")
+        .await;
+    let channels = (0..20).map(|n| format!("room:{n}"));
+    let publishing = channels.map(|channel| {
+        let broker = &broker;
+        async move {
+            let all = (0..10).map(|_| broker.publish(&channel, kept()));
+            (channel.clone(), join_all(all).await)
+        }
+    });
+    for (channel, published) in join_all(publishing).await {
+        if channel == "room:7" {
+            let failed = |p: &Result<_, Error>| matches!(p, Err(Error::Failed(_)));
+            assert!(published.iter().all(failed), "{published:?}");
+            continue;
+        }
+        let offset = |p: Result<Published, Error>| p.unwrap().position.unwrap().offset;
+        let mut offsets: Vec<_> = published.into_iter().map(offset).collect();
+        offsets.sort_unstable();
+        assert_eq!(offsets, (1..=10).collect::<Vec<_>>(), "{channel}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_position_that_was_evicted_takes_its_publications_along() {
     let server = RedisServer::start().await;
@@ -195,7 +225,7 @@ async fn calls_during_an_outage_end_in_time_and_leave_nothing_behind() {
         io_timeout: Duration::from_millis(500),
         ..config(&server)
     };
-    let broker = RedisBroker::for_node(config, "a").unwrap();
+    let broker = RedisBroker::for_node(config, "a", &[Handle::current()]).unwrap();
     let recorder = record(&broker).await;
     broker.subscribe("before").await.unwrap();
     server.stop();
@@ -291,7 +321,7 @@ async fn a_node_starts_without_redis_and_finds_it_later() {
         io_timeout: Duration::from_millis(300),
         ..config(&server)
     };
-    let broker = RedisBroker::for_node(config, "a").unwrap();
+    let broker = RedisBroker::for_node(config, "a", &[Handle::current()]).unwrap();
     let recorder = record(&broker).await;
     assert!(!broker.is_available());
     server.restart().await;
@@ -308,7 +338,7 @@ async fn a_master_that_became_a_replica_is_left() {
         io_timeout: Duration::from_millis(500),
         ..config(&server)
     };
-    let broker = RedisBroker::for_node(config, "a").unwrap();
+    let broker = RedisBroker::for_node(config, "a", &[Handle::current()]).unwrap();
     record(&broker).await;
     server.command("REPLICAOF 127.0.0.1 1").await;
     let published = broker.publish(CHANNEL, kept()).await;
@@ -328,7 +358,7 @@ async fn its_tasks_and_connections_end_with_it() {
     let broker = node(&server, "a");
     record(&broker).await;
     broker.subscribe(CHANNEL).await.unwrap();
-    let metrics = tokio::runtime::Handle::current().metrics();
+    let metrics = Handle::current().metrics();
     assert!(metrics.num_alive_tasks() > 0);
     drop(broker);
     eventually(SOON, async || metrics.num_alive_tasks() == 0).await;
