@@ -340,7 +340,7 @@ impl Connection {
 
     /// Whether it is ending because of what the client did or is: its further
     /// commands are not carried out.
-    fn is_refused(&self) -> bool {
+    pub(crate) fn is_refused(&self) -> bool {
         matches!(
             self.shared.lock().closing.as_deref(),
             Some(Closing::Disconnect(_) | Closing::Violation(_) | Closing::ConnectFailed)

@@ -22,6 +22,7 @@ use wire::{
     Command, Disconnect, ErrorCode, PingRequest, Push, PushBody, Reply, ReplyBody, Request,
 };
 
+use self::publish::Publishing;
 pub(crate) use self::publish::is_allowed;
 pub(crate) use self::server_side::{ServerRefresh, ServerSubscribe};
 use self::subscription::Subscriptions;
@@ -147,24 +148,39 @@ impl Session {
         &self.node
     }
 
-    /// Carries out the commands in a message that the client sent.
-    pub(crate) async fn on_message(&mut self, message: Bytes) {
-        for command in wire::decode_commands(self.connection.format(), &message) {
-            if self.stage == Stage::Over {
-                return;
-            }
-            match command {
-                Ok(mut command) => self.on_command(&mut command).await,
-                Err(error) => {
-                    tracing::debug!(session.id = %self.connection.id(), %error, "undecodable frame");
-                    self.disconnect(Disconnect::BAD_REQUEST);
+    /// Carries out the commands in messages that the client sent, and answers them, all
+    /// in order.
+    pub(crate) async fn on_messages(&mut self, messages: Vec<Bytes>) {
+        let mut publishing = Publishing::default();
+        for message in messages {
+            for command in wire::decode_commands(self.connection.format(), &message) {
+                if self.stage == Stage::Over {
+                    break;
+                }
+                match command {
+                    Ok(mut command) => self.on_command(&mut command, &mut publishing).await,
+                    Err(error) => {
+                        tracing::debug!(session.id = %self.connection.id(), %error, "undecodable frame");
+                        self.settle(&mut publishing).await;
+                        self.disconnect(Disconnect::BAD_REQUEST);
+                    }
                 }
             }
+            // What a client sent before it closed still counts.
+            if self.connection.is_refused() {
+                break;
+            }
         }
+        self.settle(&mut publishing).await;
     }
 
     /// The command is borrowed: it is large enough for its moves to be felt.
-    async fn on_command(&mut self, command: &mut Command) {
+    async fn on_command(&mut self, command: &mut Command, publishing: &mut Publishing) {
+        let is_publish = matches!(command.request, Some(Request::Publish(_)));
+        // Only publications are carried out while others are on their way.
+        if !publishing.is_empty() && (!is_publish || publishing.is_full()) {
+            Box::pin(self.settle(publishing)).await;
+        }
         let id = command.id;
         let Some(request) = &mut command.request else {
             if id != 0 || !self.connection.pong() {
@@ -198,7 +214,13 @@ impl Session {
                 subscribe.await.map(|()| None)
             }
             Request::Publish(request) if !self.node.traced => {
-                self.publish(mem::take(request)).await.map(Some)
+                match self.begin_publish(mem::take(request)).await {
+                    Ok(begun) => return self.on_begun(id, began, begun, publishing),
+                    Err(failure) => {
+                        Box::pin(self.settle(publishing)).await;
+                        Err(failure)
+                    }
+                }
             }
             other => {
                 let request = mem::replace(other, Request::Ping(PingRequest {}));
@@ -206,12 +228,22 @@ impl Session {
                 others.await.map(Some)
             }
         };
+        self.answer(id, method, began, answer);
+    }
+
+    fn answer(
+        &mut self,
+        id: u32,
+        method: Method,
+        began: Instant,
+        answer: Result<Option<ReplyBody>, Failure>,
+    ) {
         let took = began.elapsed().as_secs_f64();
         self.node.metrics.command(method).duration.observe(took);
         match answer {
             Ok(Some(body)) => self.reply(id, body),
             Ok(None) => {}
-            Err(Failure::Error(error)) => self.refuse(id, error, is_connect),
+            Err(Failure::Error(error)) => self.refuse(id, error, method == Method::Connect),
             Err(Failure::Disconnect(disconnect)) => self.disconnect(disconnect),
         }
     }

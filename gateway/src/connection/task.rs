@@ -142,17 +142,8 @@ impl Task {
     }
 
     async fn messages(&mut self, messages: Vec<Bytes>) {
-        let (connection, session) = (&self.connection, &mut self.session);
-        let work = async {
-            for message in messages {
-                session.on_message(message).await;
-                // What a client sent before it closed still counts.
-                if connection.is_refused() {
-                    return;
-                }
-            }
-        };
-        supervise(connection, pin!(work)).await;
+        let work = self.session.on_messages(messages);
+        supervise(&self.connection, pin!(work)).await;
     }
 
     async fn events(&mut self, events: Vec<Event>) {

@@ -63,6 +63,47 @@ async fn what_one_node_is_told_the_other_delivers() {
     second.end(()).await;
 }
 
+/// Several commands in one frame: publications go to Redis together, and everything is
+/// answered and delivered in the client's order.
+#[tokio::test]
+async fn what_a_client_sends_at_once_stays_in_order() {
+    const N: u32 = 300;
+    let redis = RedisServer::start().await;
+    let (first, second) = (node(&redis).await, node(&redis).await);
+    for channel in ["kept:a", "open:a"] {
+        let mut reader = second.user(Format::Json, "bob").await;
+        reader.subscribe(channel).await.expect("it may");
+        let mut publisher = first.json_user("alice").await;
+        // The 100th may not, and another command stands in the middle.
+        let commands = (0..N).map(|n| match n {
+            100 => json!({ "id": 1000 + n, "publish": { "channel": "unknown:a", "data": n } }),
+            200 => json!({ "id": 1000 + n, "presence": { "channel": "open:a" } }),
+            n => json!({ "id": 1000 + n, "publish": { "channel": channel, "data": n } }),
+        });
+        let lines: Vec<_> = commands.map(|command| command.to_string()).collect();
+        publisher.send(lines.join("\n")).await;
+        for n in 0..N {
+            let reply = publisher.next().await;
+            assert_eq!(reply["id"], 1000 + n);
+            let answer = ["publish", "presence", "error"]
+                .into_iter()
+                .find(|&key| reply.get(key).is_some());
+            let expected = match n {
+                100 => "error",
+                200 => "presence",
+                _ => "publish",
+            };
+            assert_eq!(answer, Some(expected), "{reply}");
+        }
+        for n in (0..N).filter(|n| ![100, 200].contains(n)) {
+            let one = publication(&mut reader, channel).await;
+            assert_eq!(*one.data, *n.to_string().as_bytes());
+        }
+    }
+    first.end(()).await;
+    second.end(()).await;
+}
+
 #[tokio::test]
 async fn a_client_recovers_at_the_other_node() {
     let redis = RedisServer::start().await;
