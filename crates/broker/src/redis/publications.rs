@@ -115,7 +115,7 @@ impl Publications {
         let idempotency_key = request.idempotency_key.take();
         let version = request.version;
         let version_epoch = std::mem::take(&mut request.version_epoch);
-        let begun = self.shared.queue.lock().push(Waiting {
+        let waiting = Waiting {
             channel: channel.into(),
             envelope: envelope::encode_publication(request, unix_millis()),
             policy,
@@ -123,9 +123,10 @@ impl Publications {
             version,
             version_epoch,
             answer,
-        });
+        };
+        let pushed = self.shared.queue.lock().push(waiting);
         let stats = &self.shared.stats;
-        match begun {
+        match pushed {
             Pushed::Refused => {
                 Stats::count(&stats.errors);
                 let text = "too many publications wait for redis";
