@@ -35,18 +35,15 @@ pub(super) fn translate(error: RedisError) -> Error {
     }
 }
 
-/// What an error means that a script caught: `CODE text`, before Redis 7 behind the
-/// place in the script and a dash.
-pub(super) fn of_script(text: &str) -> Error {
+/// The error that a script caught: `CODE text`, before Redis 7 behind the place in the
+/// script and a dash.
+pub(super) fn in_script(text: &str) -> RedisError {
     let text = match text.split_once(": -") {
         Some((place, error)) if place.contains("user_script") => error,
         _ => text,
     };
     let (code, detail) = text.split_once(' ').unwrap_or((text, ""));
-    translate(redis::make_extension_error(
-        code.to_owned(),
-        Some(detail.to_owned()),
-    ))
+    redis::make_extension_error(code.to_owned(), Some(detail.to_owned()))
 }
 
 /// Whether the server answered that it does not know a script.
@@ -81,11 +78,18 @@ mod tests {
     fn an_error_in_a_script_means_what_it_means_outside() {
         let read_only = "READONLY You can't write against a read only replica.";
         let before_7 = format!("@user_script:31: -{read_only}");
-        for text in [read_only, &before_7, "OOM command not allowed"] {
-            let error = of_script(text);
+        for text in [read_only, &before_7] {
+            assert!(breaks_link(&in_script(text)), "{text}");
+        }
+        let full = "OOM command not allowed";
+        assert!(!breaks_link(&in_script(full)), "it is the same elsewhere");
+        for text in [read_only, &before_7, full] {
+            let error = translate(in_script(text));
             assert!(error.is_temporary(), "{error:?}");
         }
-        let error = of_script("WRONGTYPE Operation against a key: - of the wrong kind");
+        let error = in_script("WRONGTYPE Operation against a key: - of the wrong kind");
+        assert!(!breaks_link(&error), "{error:?}");
+        let error = translate(error);
         assert!(!error.is_temporary(), "{error:?}");
     }
 }

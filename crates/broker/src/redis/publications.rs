@@ -304,8 +304,7 @@ impl Shared {
         };
         let answer = std::str::from_utf8(&answer).map_err(|_| not_understood())?;
         if let Some(text) = answer.strip_prefix('!') {
-            Stats::count(&self.stats.errors);
-            return Err(failure::of_script(text));
+            return Err(self.publisher.caught(failure::in_script(text)));
         }
         let (suppressed, position) = match answer.strip_prefix('=') {
             Some(position) => (true, position),

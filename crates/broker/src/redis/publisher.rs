@@ -117,6 +117,17 @@ impl Publisher {
         from_redis_value(value).map_err(|error| Error::Failed(Box::new(error)))
     }
 
+    /// What a script caught, for the caller; seen to as if it had come by itself.
+    pub(super) fn caught(&self, error: RedisError) -> Error {
+        if failure::breaks_link(&error)
+            && let Some(link) = &*self.link.borrow()
+        {
+            self.shared.report_broken(link.id);
+        }
+        Stats::count(&self.stats.errors);
+        failure::translate(error)
+    }
+
     async fn call<T>(
         &self,
         query: impl AsyncFnOnce(MultiplexedConnection) -> std::result::Result<T, RedisError>,
