@@ -490,6 +490,14 @@ fn bytes(value: Value) -> Option<Bytes> {
     }
 }
 
+fn late() -> Error {
+    Error::Unavailable("redis did not answer in time".into())
+}
+
+fn closed() -> Error {
+    Error::Unavailable("the broker is closed".into())
+}
+
 fn not_understood() -> Error {
     Error::Failed("the answer of redis was not understood".into())
 }

@@ -22,12 +22,11 @@ impl Keys {
 
     /// Pub/sub channel of a channel's publications, joins and leaves.
     pub(super) fn publications(&self, channel: &str) -> String {
-        self.name("pub", channel)
-    }
-
-    /// The same, in place of what `name` holds.
-    pub(super) fn write_publications(&self, name: &mut String, channel: &str) {
-        self.write(name, "pub", channel);
+        let mut name = String::with_capacity(self.publications.len() + channel.len() + 1);
+        name.push_str(&self.publications);
+        name.push_str(channel);
+        name.push('}');
+        name
     }
 
     /// The channel whose publications come in this pub/sub channel.
@@ -51,20 +50,10 @@ impl Keys {
         self.name("history", channel)
     }
 
-    /// The same, in place of what `name` holds.
-    pub(super) fn write_history(&self, name: &mut String, channel: &str) {
-        self.write(name, "history", channel);
-    }
-
     /// Hash of a channel's epoch (`e`), top offset (`s`), version (`v`) and version
     /// epoch (`ve`).
     pub(super) fn meta(&self, channel: &str) -> String {
         self.name("meta", channel)
-    }
-
-    /// The same, in place of what `name` holds.
-    pub(super) fn write_meta(&self, name: &mut String, channel: &str) {
-        self.write(name, "meta", channel);
     }
 
     /// What a publication with this idempotency key led to.
@@ -79,15 +68,11 @@ impl Keys {
 
     fn name(&self, kind: &str, channel: &str) -> String {
         let mut name = String::with_capacity(self.prefix.len() + kind.len() + channel.len() + 5);
-        self.write(&mut name, kind, channel);
-        name
-    }
-
-    fn write(&self, name: &mut String, kind: &str, channel: &str) {
-        name.clear();
+        // Many are made for each publication: format! would cost ten times as much.
         for part in [&self.prefix, ":", kind, ":{.", channel, "}"] {
             name.push_str(part);
         }
+        name
     }
 }
 

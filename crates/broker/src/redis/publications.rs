@@ -20,10 +20,10 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
 use super::keys::Keys;
-use super::publisher::Publisher;
+use super::publisher::{Publisher, evalsha_in};
 use super::scripts::Scripts;
 use super::stats::Stats;
-use super::{envelope, failure, meta_ttl, millis, not_understood};
+use super::{closed, envelope, failure, late, meta_ttl, millis, not_understood};
 use crate::error::Error;
 use crate::history::new_epoch;
 use crate::memory::unix_millis;
@@ -147,11 +147,10 @@ impl Publications {
                 published
             }
             // The task was dropped: its runtime ends.
-            Ok(Err(_)) => Err(Error::Unavailable("the broker is closed".into())),
+            Ok(Err(_)) => Err(closed()),
             Err(_) => {
                 Stats::count(&stats.errors);
-                let text = "redis did not answer in time";
-                Err(Error::Unavailable(text.into()))
+                Err(late())
             }
         }
     }
@@ -255,31 +254,23 @@ impl Shared {
         // The names, and the numbers.
         let bytes = |w: &Waiting| w.envelope.len() + 4 * (w.channel.len() + 32) + 64;
         let bytes = 64 + batch.iter().map(bytes).sum::<usize>();
-        let mut command = Cmd::with_capacity(n_arguments, bytes);
-        command
-            .arg("EVALSHA")
-            .arg(self.scripts.publish.get_hash())
-            .arg(n_keys);
-        let mut name = String::new();
+        let command = Cmd::with_capacity(n_arguments, bytes);
+        let mut command = evalsha_in(command, &self.scripts.publish, n_keys);
         for waiting in batch {
             let channel = &waiting.channel;
-            self.keys.write_history(&mut name, channel);
-            command.arg(&name);
-            self.keys.write_meta(&mut name, channel);
-            command.arg(&name);
-            // Without an idempotency key, any name of the same channel will do.
-            if let Some(key) = &waiting.idempotency_key {
-                command.arg(self.keys.idempotency(channel, key));
-            } else {
-                command.arg(&name);
-            }
+            let meta = self.keys.meta(channel);
+            command.arg(self.keys.history(channel)).arg(&meta);
+            match &waiting.idempotency_key {
+                Some(key) => command.arg(self.keys.idempotency(channel, key)),
+                // Any name of the same channel will do.
+                None => command.arg(&meta),
+            };
         }
         command.arg(&*new_epoch());
         for waiting in batch {
             let policy = &waiting.policy;
-            self.keys.write_publications(&mut name, &waiting.channel);
             command
-                .arg(&name)
+                .arg(self.keys.publications(&waiting.channel))
                 .arg(&waiting.envelope)
                 .arg(policy.size)
                 .arg(millis(policy.ttl))

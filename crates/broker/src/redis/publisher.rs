@@ -18,6 +18,7 @@ use super::connector::{Connector, PING_INTERVAL, within};
 use super::failure;
 use super::scripts::Scripts;
 use super::stats::Stats;
+use super::{closed, late};
 use crate::Result;
 use crate::error::Error;
 
@@ -142,8 +143,7 @@ impl Publisher {
                 failure::translate(error)
             })
         });
-        let late = |_| Err(Error::Unavailable("redis did not answer in time".into()));
-        let answer = answer.await.unwrap_or_else(late);
+        let answer = answer.await.unwrap_or_else(|_| Err(late()));
         if answer.is_err() {
             Stats::count(&self.stats.errors);
         }
@@ -155,17 +155,21 @@ impl Publisher {
         if let Some(link) = &*self.link.borrow() {
             return Ok(link.clone());
         }
-        let closed = |_| Error::Unavailable("the broker is closed".into());
         let mut link = self.link.clone();
-        let link = link.wait_for(Option::is_some).await.map_err(closed)?;
+        let link = link.wait_for(Option::is_some).await;
+        let link = link.map_err(|_| closed())?;
         Ok(link.clone().expect("it was waited for"))
     }
 }
 
 /// Begins a command that runs a script with `n_keys` keys.
 pub(super) fn evalsha(script: &Script, n_keys: usize) -> Cmd {
-    let mut command = redis::cmd("EVALSHA");
-    command.arg(script.get_hash()).arg(n_keys);
+    evalsha_in(Cmd::new(), script, n_keys)
+}
+
+/// The same in an empty command, which has room for what follows.
+pub(super) fn evalsha_in(mut command: Cmd, script: &Script, n_keys: usize) -> Cmd {
+    command.arg("EVALSHA").arg(script.get_hash()).arg(n_keys);
     command
 }
 
