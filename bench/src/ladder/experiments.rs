@@ -64,6 +64,13 @@ fn only(servers: impl IntoIterator<Item = Server>, work: impl Fn(Server) -> Work
     servers.into_iter().map(subject).collect()
 }
 
+/// The load generator's arguments for a scenario that lasts so long.
+fn scenario<const N: usize>(name: &str, seconds: u64, more: [&dyn Display; N]) -> Vec<String> {
+    let mut arguments = words([&"--scenario", &name, &"--seconds", &seconds]);
+    arguments.extend(words(more));
+    arguments
+}
+
 fn words<const N: usize>(parts: [&dyn Display; N]) -> Vec<String> {
     parts.iter().map(ToString::to_string).collect()
 }
@@ -74,6 +81,15 @@ fn per_delivery() -> Measure {
 
 fn per_second() -> Measure {
     more("deliveries per second", "deliveries_per_second", "/s")
+}
+
+fn rss_per_connection() -> Measure {
+    less("memory (RSS) per connection", "rss_per_connection_kb", "KB")
+}
+
+fn per_idle_second() -> Measure {
+    let title = "CPU per idle connection and second";
+    less(title, "cpu_us_per_connection_second", "µs/s")
 }
 
 fn p99() -> Measure {

@@ -1,6 +1,6 @@
 //! Messages that are stored before they are acknowledged.
 
-use super::{less, more, words};
+use super::{less, more, scenario};
 use crate::ladder::experiment::{Bound, Experiment, OURS, Subject, Task, Work};
 use crate::ladder::scale::Scale;
 use crate::server::{Backing, Server, Setup};
@@ -8,14 +8,7 @@ use crate::server::{Backing, Server, Setup};
 pub(super) fn chat(scale: Scale) -> Experiment {
     let size = scale.size();
     let rooms = 100;
-    let arguments = words([
-        &"--scenario",
-        &"chat",
-        &"--rooms",
-        &rooms,
-        &"--seconds",
-        &size.seconds,
-    ]);
+    let arguments = scenario("chat", size.seconds, [&"--rooms", &rooms]);
     let setup = Setup {
         backing: Backing::Chat,
         ..Setup::plain(Server::Fanfare)

@@ -1,21 +1,17 @@
 //! One channel with all listeners.
 
-use super::{p99, per_delivery, per_second, servers, words};
+use super::{p99, per_delivery, per_second, scenario, servers};
 use crate::ladder::experiment::{Bound, Experiment, FLOOR, OURS, Work};
 use crate::ladder::scale::Scale;
 use crate::server::Setup;
 
 pub(super) fn one_at_a_time(scale: Scale) -> Experiment {
     let size = scale.size();
-    let arguments = words([
-        &"--scenario",
-        &"fanout",
-        &"--connections",
-        &size.listeners,
-        &"--one-at-a-time",
-        &"--seconds",
-        &size.seconds,
-    ]);
+    let arguments = scenario(
+        "fanout",
+        size.seconds,
+        [&"--connections", &size.listeners, &"--one-at-a-time"],
+    );
     Experiment {
         name: "fanout-1000-one",
         judged: OURS,
@@ -32,16 +28,11 @@ pub(super) fn fixed_rate(
     limit: f64,
     scale: Scale,
 ) -> Experiment {
-    let arguments = words([
-        &"--scenario",
-        &"fanout",
-        &"--connections",
-        &listeners,
-        &"--rate",
-        &rate,
-        &"--seconds",
-        &scale.size().seconds,
-    ]);
+    let arguments = scenario(
+        "fanout",
+        scale.size().seconds,
+        [&"--connections", &listeners, &"--rate", &rate],
+    );
     Experiment {
         name,
         judged: OURS,
@@ -55,15 +46,11 @@ pub(super) fn fixed_rate(
 }
 
 pub(super) fn fullest(name: &'static str, listeners: usize, scale: Scale) -> Experiment {
-    let arguments = words([
-        &"--scenario",
-        &"fanout",
-        &"--connections",
-        &listeners,
-        &"--max",
-        &"--seconds",
-        &scale.size().seconds,
-    ]);
+    let arguments = scenario(
+        "fanout",
+        scale.size().seconds,
+        [&"--connections", &listeners, &"--max"],
+    );
     Experiment {
         name,
         judged: OURS,

@@ -1,6 +1,6 @@
 //! Connections that do nothing.
 
-use super::{less, only, servers, words};
+use super::{less, only, per_idle_second, rss_per_connection, scenario, servers};
 use crate::ladder::experiment::{Bound, Experiment, FLOOR, OURS, Work};
 use crate::ladder::scale::Scale;
 use crate::server::{Server, Setup};
@@ -8,16 +8,16 @@ use crate::server::{Server, Setup};
 /// Connections that come, stay silent for some seconds, and are looked at again so many
 /// seconds after they have left.
 pub(super) fn stay(connections: usize, seconds: u64, leave_seconds: u64) -> Vec<String> {
-    words([
-        &"--scenario",
-        &"idle",
-        &"--connections",
-        &connections,
-        &"--seconds",
-        &seconds,
-        &"--leave-seconds",
-        &leave_seconds,
-    ])
+    scenario(
+        "idle",
+        seconds,
+        [
+            &"--connections",
+            &connections,
+            &"--leave-seconds",
+            &leave_seconds,
+        ],
+    )
 }
 
 pub(super) fn idle(scale: Scale) -> Experiment {
@@ -38,8 +38,7 @@ pub(super) fn idle(scale: Scale) -> Experiment {
             Work::run(setup, &arguments)
         }),
         measures: vec![
-            less("memory (RSS) per connection", "rss_per_connection_kb", "KB")
-                .bound(Bound::AtMost(1.5)),
+            rss_per_connection().bound(Bound::AtMost(1.5)),
             less(
                 "memory 2 s after all have left, over that of the start",
                 "rss_after_start_ratio",
@@ -51,12 +50,7 @@ pub(super) fn idle(scale: Scale) -> Experiment {
                 "µs",
             )
             .bound(Bound::TimesAtMost(FLOOR, 2.0)),
-            less(
-                "CPU per idle connection and second",
-                "cpu_us_per_connection_second",
-                "µs/s",
-            )
-            .bound(Bound::TimesAtMost(FLOOR, 1.2)),
+            per_idle_second().bound(Bound::TimesAtMost(FLOOR, 1.2)),
         ],
     }
 }
@@ -95,13 +89,6 @@ pub(super) fn at_25_s(scale: Scale) -> Experiment {
         subjects: only([Server::Fanfare, Server::Floor], |server| {
             Work::run(Setup::plain(server), &arguments)
         }),
-        measures: vec![
-            less(
-                "CPU per idle connection and second",
-                "cpu_us_per_connection_second",
-                "µs/s",
-            )
-            .bound(Bound::AtMost(0.5)),
-        ],
+        measures: vec![per_idle_second().bound(Bound::AtMost(0.5))],
     }
 }

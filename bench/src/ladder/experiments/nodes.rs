@@ -1,6 +1,6 @@
 //! Several nodes with one Redis.
 
-use super::{per_delivery, words};
+use super::{per_delivery, scenario};
 use crate::ladder::experiment::{Bound, Experiment, Subject, Task, Work};
 use crate::ladder::scale::Scale;
 use crate::server::{Backing, Server, Setup};
@@ -11,7 +11,7 @@ pub(super) const ONE_NODE: &str = "one node";
 /// The same load on more nodes.
 pub(super) fn nodes(scale: Scale) -> Experiment {
     let size = scale.size();
-    let arguments = words([&"--scenario", &"rooms", &"--seconds", &size.seconds]);
+    let arguments = scenario("rooms", size.seconds, []);
     let on = |label, nodes| {
         let setup = Setup {
             backing: Backing::Redis(nodes),

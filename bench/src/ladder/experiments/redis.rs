@@ -1,7 +1,7 @@
 //! Two nodes over Redis.
 
 use super::nodes::ONE_NODE;
-use super::{less, more, words};
+use super::{less, more, scenario};
 use crate::ladder::experiment::{Bound, Experiment, OURS, Subject, Task, Work};
 use crate::ladder::reference::{CONNECTIONS, PIPELINE};
 use crate::ladder::scale::Scale;
@@ -10,16 +10,16 @@ use crate::server::{Backing, Channels, Server, Setup};
 /// Two nodes over Redis, against one in memory.
 pub(super) fn added(scale: Scale) -> Experiment {
     let size = scale.size();
-    let arguments = words([
-        &"--scenario",
-        &"redis",
-        &"--channels",
-        &size.redis_channels,
-        &"--rate",
-        &size.redis_rate,
-        &"--seconds",
-        &size.seconds,
-    ]);
+    let arguments = scenario(
+        "redis",
+        size.seconds,
+        [
+            &"--channels",
+            &size.redis_channels,
+            &"--rate",
+            &size.redis_rate,
+        ],
+    );
     let one = Setup::plain(Server::Fanfare);
     let two = Setup {
         backing: Backing::Redis(2),
@@ -52,19 +52,19 @@ pub(super) fn added(scale: Scale) -> Experiment {
 
 pub(super) fn fullest(scale: Scale) -> Experiment {
     let size = scale.size();
-    let arguments = words([
-        &"--scenario",
-        &"redis",
-        &"--channels",
-        &size.redis_channels,
-        &"--publishers",
-        &CONNECTIONS,
-        &"--max",
-        &"--batch",
-        &PIPELINE,
-        &"--seconds",
-        &size.seconds,
-    ]);
+    let arguments = scenario(
+        "redis",
+        size.seconds,
+        [
+            &"--channels",
+            &size.redis_channels,
+            &"--publishers",
+            &CONNECTIONS,
+            &"--max",
+            &"--batch",
+            &PIPELINE,
+        ],
+    );
     let setup = Setup {
         backing: Backing::Redis(2),
         channels: Channels::History,

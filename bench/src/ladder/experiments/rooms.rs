@@ -1,22 +1,22 @@
 //! Many channels with few listeners each.
 
-use super::{p99, per_delivery, per_second, servers, words};
+use super::{p99, per_delivery, per_second, scenario, servers};
 use crate::ladder::experiment::{Bound, Experiment, FLOOR, OURS, Work};
 use crate::ladder::scale::Scale;
 use crate::server::Setup;
 
 pub(super) fn rate(scale: Scale) -> Experiment {
     let size = scale.size();
-    let arguments = words([
-        &"--scenario",
-        &"rooms",
-        &"--connections",
-        &size.in_rooms,
-        &"--rate",
-        &size.rooms_rate,
-        &"--seconds",
-        &size.seconds,
-    ]);
+    let arguments = scenario(
+        "rooms",
+        size.seconds,
+        [
+            &"--connections",
+            &size.in_rooms,
+            &"--rate",
+            &size.rooms_rate,
+        ],
+    );
     Experiment {
         name: "rooms-rate",
         judged: OURS,
@@ -31,15 +31,11 @@ pub(super) fn rate(scale: Scale) -> Experiment {
 
 pub(super) fn fullest(scale: Scale) -> Experiment {
     let size = scale.size();
-    let arguments = words([
-        &"--scenario",
-        &"rooms",
-        &"--connections",
-        &size.in_rooms,
-        &"--max",
-        &"--seconds",
-        &size.seconds,
-    ]);
+    let arguments = scenario(
+        "rooms",
+        size.seconds,
+        [&"--connections", &size.in_rooms, &"--max"],
+    );
     Experiment {
         name: "rooms-max",
         judged: OURS,

@@ -1,7 +1,7 @@
 //! Our own ways to deliver and to connect, against the plain one.
 
 use super::idle::stay;
-use super::{less, per_delivery, words};
+use super::{less, per_delivery, rss_per_connection, scenario};
 use crate::ladder::experiment::{Bound, Experiment, Subject, Work};
 use crate::ladder::scale::Scale;
 use crate::server::{Channels, Encoding, Server, Setup, Transport};
@@ -11,15 +11,11 @@ const PLAIN: &str = "plain";
 
 pub(super) fn delivery(scale: Scale) -> Experiment {
     let size = scale.size();
-    let arguments = words([
-        &"--scenario",
-        &"fanout",
-        &"--connections",
-        &size.listeners,
-        &"--one-at-a-time",
-        &"--seconds",
-        &size.seconds,
-    ]);
+    let arguments = scenario(
+        "fanout",
+        size.seconds,
+        [&"--connections", &size.listeners, &"--one-at-a-time"],
+    );
     let plain = Setup::plain(Server::Fanfare);
     let subject = |label, setup| Subject::new(label, Work::run(setup, &arguments));
     Experiment {
@@ -82,7 +78,7 @@ pub(super) fn idle_over_tls(scale: Scale) -> Experiment {
             Subject::new(PLAIN, Work::run(plain, &arguments)),
         ],
         measures: vec![
-            less("memory (RSS) per connection", "rss_per_connection_kb", "KB")
+            rss_per_connection()
                 .against(PLAIN)
                 .bound(Bound::MoreAtMost(PLAIN, 6.0)),
             less(
