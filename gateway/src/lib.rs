@@ -46,7 +46,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use prometheus_client::registry::Registry;
 use runtime::admin::Readiness;
-use tokio_rustls::TlsAcceptor;
+use rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
@@ -108,7 +108,7 @@ impl Gateway {
         let namespaces = Namespaces::new(&config).context("channel_regex")?;
         let services = self::services(&config, services, &metrics)?;
         let tls = match &config.http_server.tls {
-            tls if tls.enabled => Some(server::acceptor(tls::server_config(tls)?)),
+            tls if tls.enabled => Some(Arc::new(tls::server_config(tls)?)),
             _ => None,
         };
         let public = config.http_server.public().context("http_server.address")?;
@@ -143,20 +143,21 @@ impl Gateway {
             runtime::admin::router_at(&paths, Arc::new(registry), reasons)
         };
         let operators = http::operator_routes(&node, admin);
-        let serve = |listener: &std::net::TcpListener, tls: Option<TlsAcceptor>, site: &Site| {
-            for reactor in node.reactors.iter() {
-                let listener = listener.try_clone().context("sharing a listener")?;
-                let serving = server::serve(
-                    listener,
-                    tls.clone(),
-                    site.clone(),
-                    node.tasks.clone(),
-                    accepting.clone(),
-                );
-                node.tasks.spawn_on(serving, reactor.handle());
-            }
-            anyhow::Ok(())
-        };
+        let serve =
+            |listener: &std::net::TcpListener, tls: Option<Arc<ServerConfig>>, site: &Site| {
+                for reactor in node.reactors.iter() {
+                    let listener = listener.try_clone().context("sharing a listener")?;
+                    let serving = server::serve(
+                        listener,
+                        tls.clone(),
+                        site.clone(),
+                        node.tasks.clone(),
+                        accepting.clone(),
+                    );
+                    node.tasks.spawn_on(serving, reactor.handle());
+                }
+                anyhow::Ok(())
+            };
         let internal_address = match internal {
             None => {
                 serve(&listener, tls, &Site::public(&node, operators))?;

@@ -15,15 +15,16 @@ use bytes::Bytes;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ServerConfig;
 use tokio::io::ReadBuf;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::connection::task::Task;
 use crate::http::{Rewound, Site};
+use crate::socket::TlsStream;
 use crate::websocket::upgrade::{Opening, Stream};
 
 /// How long a TLS handshake may take.
@@ -63,7 +64,7 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 
 /// What all connections of a listener share.
 struct Listener {
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<ServerConfig>>,
     site: Site,
     cancelled: CancellationToken,
 }
@@ -71,7 +72,7 @@ struct Listener {
 /// Accepts until cancelled. What it accepts stays on the thread that this runs on.
 pub(crate) async fn serve(
     listener: std::net::TcpListener,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<ServerConfig>>,
     site: Site,
     tasks: TaskTracker,
     cancelled: CancellationToken,
@@ -122,8 +123,8 @@ async fn run(first: Pin<Box<impl Future<Output = Option<Box<Task>>>>>) {
 }
 
 async fn first_in_tls(tcp: TcpStream, listener: Arc<Listener>) -> Option<Box<Task>> {
-    let acceptor = listener.tls.as_ref()?;
-    match timeout(TLS_HANDSHAKE, acceptor.accept(tcp)).await {
+    let config = Arc::clone(listener.tls.as_ref()?);
+    match timeout(TLS_HANDSHAKE, TlsStream::accept(config, tcp)).await {
         Ok(Ok(stream)) => return first(stream, listener).await,
         Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
         Err(_) => tracing::debug!("TLS handshake took too long"),
@@ -201,11 +202,6 @@ async fn http<S: Stream>(received: Bytes, stream: S, listener: Arc<Listener>) {
     if let Err(error) = served {
         tracing::debug!(client.address = %peer, %error, "HTTP connection ended");
     }
-}
-
-/// What an accepted stream is made of when the listener has a certificate.
-pub(crate) fn acceptor(config: rustls::ServerConfig) -> TlsAcceptor {
-    TlsAcceptor::from(Arc::new(config))
 }
 
 #[cfg(test)]

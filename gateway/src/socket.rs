@@ -3,16 +3,15 @@
 //! All calls take `&self` and never wait, so that a fan-out can write from the
 //! broadcasting thread while the connection's task waits for the client.
 
-use std::io::{self, IoSlice, Read, Write};
+mod tls;
+
+use std::io::{self, IoSlice};
 use std::task::{Context, Poll};
 
-use parking_lot::Mutex;
-use rustls::ServerConnection;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-/// Plaintext that TLS may hold back for a peer that does not read.
-const TLS_BUFFER: usize = 64 * 1024;
+pub(crate) use self::tls::{Tls, TlsStream};
 
 /// A connected stream.
 #[derive(Debug)]
@@ -21,22 +20,6 @@ pub(crate) enum Socket {
     Plain(TcpStream),
     /// TLS, its state behind a short lock.
     Tls(Box<Tls>),
-}
-
-/// TLS over TCP.
-#[derive(Debug)]
-pub(crate) struct Tls {
-    tcp: TcpStream,
-    tls: Mutex<ServerConnection>,
-}
-
-/// The TCP stream as rustls wants it.
-struct Raw<'a>(&'a TcpStream);
-
-impl Read for Raw<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        read_all(self.0, buffer)
-    }
 }
 
 /// Reads what the kernel has. If that was all, the stream is known not to be
@@ -58,34 +41,11 @@ fn read_all(tcp: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-impl Write for Raw<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.try_write(bytes)
-    }
-
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.0.try_write_vectored(slices)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 impl Socket {
-    /// A stream after its TLS handshake.
-    pub(crate) fn tls(tcp: TcpStream, mut tls: ServerConnection) -> Self {
-        tls.set_buffer_limit(Some(TLS_BUFFER));
-        Self::Tls(Box::new(Tls {
-            tcp,
-            tls: Mutex::new(tls),
-        }))
-    }
-
     fn tcp(&self) -> &TcpStream {
         match self {
             Self::Plain(tcp) => tcp,
-            Self::Tls(tls) => &tls.tcp,
+            Self::Tls(tls) => tls.tcp(),
         }
     }
 
@@ -112,7 +72,7 @@ impl Socket {
     pub(crate) fn holds_back(&self) -> bool {
         match self {
             Self::Plain(_) => false,
-            Self::Tls(tls) => tls.tls.lock().wants_write(),
+            Self::Tls(tls) => tls.holds_back(),
         }
     }
 
@@ -120,57 +80,20 @@ impl Socket {
     pub(crate) fn try_flush(&self) -> io::Result<bool> {
         match self {
             Self::Plain(_) => Ok(true),
-            Self::Tls(tls) => tls.flush(&mut tls.tls.lock()),
+            Self::Tls(tls) => tls.try_flush(),
         }
     }
 
     /// Ready when a read may bring something.
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.tcp().poll_read_ready(cx)
+        match self {
+            Self::Plain(tcp) => tcp.poll_read_ready(cx),
+            Self::Tls(tls) => tls.poll_readable(cx),
+        }
     }
 
     /// Ready when a write may be taken.
     pub(crate) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.tcp().poll_write_ready(cx)
-    }
-}
-
-impl Tls {
-    fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut tls = self.tls.lock();
-        loop {
-            match tls.reader().read(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                done => return done,
-            }
-            if tls.read_tls(&mut Raw(&self.tcp))? == 0 {
-                return Ok(0);
-            }
-            tls.process_new_packets()
-                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-            // Answers of the protocol itself: key updates, alerts.
-            self.flush(&mut tls)?;
-        }
-    }
-
-    fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let mut tls = self.tls.lock();
-        if !self.flush(&mut tls)? {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        let written = tls.writer().write_vectored(slices)?;
-        self.flush(&mut tls)?;
-        Ok(written)
-    }
-
-    fn flush(&self, tls: &mut ServerConnection) -> io::Result<bool> {
-        while tls.wants_write() {
-            match tls.write_tls(&mut Raw(&self.tcp)) {
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(true)
     }
 }

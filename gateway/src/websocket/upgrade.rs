@@ -14,7 +14,6 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio_rustls::server::TlsStream;
 use wire::Format;
 
 use super::handshake::{Choice, Handshake, text};
@@ -24,7 +23,7 @@ use crate::http::{Body, Rewound};
 use crate::metrics::CodeLabels;
 use crate::node::Node;
 use crate::session::Session;
-use crate::socket::Socket;
+use crate::socket::{Socket, TlsStream};
 
 /// Why a handshake is refused.
 struct Refused {
@@ -287,14 +286,13 @@ impl Stream for TcpStream {
     }
 }
 
-impl Stream for TlsStream<TcpStream> {
+impl Stream for TlsStream {
     fn into_socket(self) -> Socket {
-        let (tcp, tls) = self.into_inner();
-        Socket::tls(tcp, tls)
+        Socket::Tls(self.into_tls())
     }
 
     fn peer(&self) -> io::Result<SocketAddr> {
-        self.get_ref().0.peer_addr()
+        self.tcp().peer_addr()
     }
 }
 
@@ -302,7 +300,7 @@ impl Stream for TlsStream<TcpStream> {
 fn into_socket(upgraded: Upgraded) -> Option<(Socket, Bytes)> {
     match rewound::<TcpStream>(upgraded) {
         Ok(parts) => Some(parts),
-        Err(upgraded) => rewound::<TlsStream<TcpStream>>(upgraded).ok(),
+        Err(upgraded) => rewound::<TlsStream>(upgraded).ok(),
     }
 }
 

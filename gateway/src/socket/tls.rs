@@ -1,0 +1,256 @@
+//! TLS over TCP that keeps nothing but its keys while a connection is idle.
+//!
+//! rustls' own connection holds 4 KiB for what may arrive next, and rustls leaves it to
+//! its unbuffered one where bytes lie. Here they are received, decrypted and encrypted
+//! in buffers of the thread, and only what the other side or the kernel leaves
+//! unfinished is kept with the connection: the beginning of a record, and what the
+//! socket did not take.
+
+mod state;
+mod stream;
+
+use std::cell::RefCell;
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use parking_lot::Mutex;
+use rustls::ServerConfig;
+use tokio::net::TcpStream;
+
+use self::state::State;
+pub(crate) use self::stream::TlsStream;
+use super::read_all;
+
+#[cfg(test)]
+mod tests;
+
+/// Room for what is received: more than the largest record and the largest handshake
+/// message (64 KiB) together.
+const RECEIVE: usize = 128 * 1024;
+/// Received at least at a time, however little room the reader has.
+const LEAST: usize = 4 * 1024;
+/// Plaintext that is taken at a time, and so about what may wait for a peer that does
+/// not read.
+const TAKE: usize = 64 * 1024;
+
+thread_local! {
+    static RECEIVED: RefCell<Box<[u8]>> = RefCell::new(vec![0; RECEIVE].into_boxed_slice());
+    static SENDING: RefCell<Sending> = const { RefCell::new(Sending::new()) };
+}
+
+/// What is being sent.
+struct Sending {
+    plaintext: Vec<u8>,
+    ciphertext: Vec<u8>,
+}
+
+impl Sending {
+    const fn new() -> Self {
+        Self {
+            plaintext: Vec::new(),
+            ciphertext: Vec::new(),
+        }
+    }
+}
+
+/// See the module. All calls but the handshake take `&self` and never wait.
+#[derive(Debug)]
+pub(crate) struct Tls {
+    tcp: TcpStream,
+    state: Mutex<State>,
+}
+
+impl Tls {
+    fn new(config: Arc<ServerConfig>, tcp: TcpStream) -> io::Result<Self> {
+        Ok(Self {
+            tcp,
+            state: Mutex::new(State::new(config)?),
+        })
+    }
+
+    /// The stream under it.
+    pub(super) fn tcp(&self) -> &TcpStream {
+        &self.tcp
+    }
+
+    /// Reads what is there; 0 at the end of the stream.
+    pub(super) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let state = &mut *self.state.lock();
+        if !state.unread.is_empty() {
+            let n = state.unread.len().min(buffer.len());
+            buffer[..n].copy_from_slice(&state.unread[..n]);
+            state.unread.drain(..n);
+            if state.unread.is_empty() {
+                state.unread = Vec::new();
+            }
+            return Ok(n);
+        }
+        let mut filled = 0;
+        while filled == 0 && !state.peer_closed && !buffer.is_empty() {
+            let mut rest = Vec::new();
+            let received = self.receive(state, buffer.len(), |plaintext| {
+                let n = plaintext.len().min(buffer.len() - filled);
+                buffer[filled..filled + n].copy_from_slice(&plaintext[..n]);
+                filled += n;
+                rest.extend_from_slice(&plaintext[n..]);
+            })?;
+            state.unread = rest;
+            if received == 0 {
+                break;
+            }
+        }
+        Ok(filled)
+    }
+
+    /// Receives once and decrypts; 0 at the end of the stream. Received is no more than
+    /// the reader has room for, so that nothing decrypted is left over, unless a record
+    /// alone is larger.
+    fn receive(
+        &self,
+        state: &mut State,
+        room: usize,
+        take: impl FnMut(&[u8]),
+    ) -> io::Result<usize> {
+        RECEIVED.with_borrow_mut(|buffer| {
+            let kept = state.unfinished.len();
+            let limit = room.max(kept + LEAST);
+            if limit > buffer.len() && kept == buffer.len() {
+                return Err(invalid("a record does not end"));
+            }
+            let limit = limit.min(buffer.len());
+            let received = read_all(&self.tcp, &mut buffer[kept..limit])?;
+            if received == 0 {
+                return Ok(0);
+            }
+            buffer[..kept].copy_from_slice(&state.unfinished);
+            let total = kept + received;
+            let used = state.process(&mut buffer[..total], take);
+            // Answers of the protocol itself: handshake, key updates, alerts.
+            let flushed = self.flush(state);
+            state.unfinished = buffer[used?..total].to_vec();
+            flushed?;
+            Ok(received)
+        })
+    }
+
+    /// Writes as much as is taken now.
+    pub(super) fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let state = &mut *self.state.lock();
+        if !self.flush(state)? {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        SENDING.with_borrow_mut(|sending| {
+            let plaintext = match slices {
+                [one] => &one[..one.len().min(TAKE)],
+                many => {
+                    sending.plaintext.clear();
+                    for slice in many {
+                        let room = TAKE - sending.plaintext.len();
+                        let taken = &slice[..slice.len().min(room)];
+                        sending.plaintext.extend_from_slice(taken);
+                    }
+                    &sending.plaintext[..]
+                }
+            };
+            let n = state.with_traffic(&mut sending.ciphertext, |traffic, ciphertext| {
+                traffic.encrypt(plaintext, ciphertext)
+            })?;
+            self.send(state, &sending.ciphertext[..n])?;
+            Ok(plaintext.len())
+        })
+    }
+
+    /// Sends, and keeps what the kernel does not take.
+    fn send(&self, state: &mut State, ciphertext: &[u8]) -> io::Result<()> {
+        let mut sent = 0;
+        // What the protocol itself had to say comes first.
+        if state.unsent.is_empty() {
+            sent = write_all(&self.tcp, ciphertext)?;
+        }
+        state.unsent.extend_from_slice(&ciphertext[sent..]);
+        if sent == 0 {
+            self.flush(state)?;
+        }
+        Ok(())
+    }
+
+    /// Whether bytes that were taken have not reached the kernel yet.
+    pub(super) fn holds_back(&self) -> bool {
+        !self.state.lock().unsent.is_empty()
+    }
+
+    /// Hands on to the kernel what is held back; `Ok(true)`: nothing is any more.
+    pub(super) fn try_flush(&self) -> io::Result<bool> {
+        self.flush(&mut self.state.lock())
+    }
+
+    fn flush(&self, state: &mut State) -> io::Result<bool> {
+        if state.unsent.is_empty() {
+            return Ok(true);
+        }
+        let sent = write_all(&self.tcp, &state.unsent)?;
+        if sent == state.unsent.len() {
+            state.unsent = Vec::new();
+            return Ok(true);
+        }
+        state.unsent.drain(..sent);
+        Ok(false)
+    }
+
+    /// Ready when a read may bring something.
+    pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.state.lock().unread.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        self.tcp.poll_read_ready(cx)
+    }
+
+    fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.try_flush()? {
+            ready!(self.tcp.poll_write_ready(cx))?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_handshake(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.poll_flush(cx))?;
+            let mut state = self.state.lock();
+            if !state.tls.is_handshaking() {
+                return Poll::Ready(Ok(()));
+            }
+            let mut early = Vec::new();
+            let received = self.receive(&mut state, LEAST, |plaintext| {
+                early.extend_from_slice(plaintext);
+            });
+            state.unread.append(&mut early);
+            drop(state);
+            match received {
+                Ok(0) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(self.tcp.poll_read_ready(cx))?;
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
+/// Writes until the kernel takes no more; returns how much it took.
+fn write_all(tcp: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    let mut sent = 0;
+    while sent < bytes.len() {
+        match tcp.try_write(&bytes[sent..]) {
+            Ok(n) => sent += n,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(sent)
+}
+
+fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
