@@ -8,6 +8,8 @@ mod tls;
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll};
 
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
@@ -29,7 +31,7 @@ fn read_all(tcp: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
     let mut read = 0;
     let tried = tcp.try_io(Interest::READABLE, || {
         let size = buffer.len();
-        read = rustix::io::read(tcp, buffer)?;
+        (read, _) = rustix::net::recv(tcp, &mut *buffer, RecvFlags::empty())?;
         if read > 0 && read < size {
             return Err(io::ErrorKind::WouldBlock.into());
         }
@@ -38,6 +40,20 @@ fn read_all(tcp: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
     match tried {
         Err(error) if read == 0 => Err(error),
         Ok(()) | Err(_) => Ok(read),
+    }
+}
+
+/// Writes without asking first whether the stream is writable, as it nearly always is:
+/// what tokio knows of it lies in memory that a fan-out to thousands would have to fetch.
+fn write_now(tcp: &TcpStream, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    let written = match slices {
+        [one] => rustix::net::send(tcp, one, SendFlags::NOSIGNAL),
+        many => rustix::io::writev(tcp, many),
+    };
+    match written {
+        // Once more, so that tokio hears of it and tells when it is writable again.
+        Err(Errno::AGAIN | Errno::INTR) => tcp.try_write_vectored(slices),
+        written => Ok(written?),
     }
 }
 
@@ -60,10 +76,7 @@ impl Socket {
     /// Writes as much as is taken now.
     pub(crate) fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
-            Self::Plain(tcp) => match slices {
-                [one] => tcp.try_write(one),
-                many => tcp.try_write_vectored(many),
-            },
+            Self::Plain(tcp) => write_now(tcp, slices),
             Self::Tls(tls) => tls.try_write(slices),
         }
     }

@@ -20,7 +20,7 @@ use tokio::net::TcpStream;
 
 use self::state::State;
 pub(crate) use self::stream::TlsStream;
-use super::read_all;
+use super::{read_all, write_now};
 
 #[cfg(test)]
 mod tests;
@@ -242,7 +242,7 @@ impl Tls {
 fn write_all(tcp: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
     let mut sent = 0;
     while sent < bytes.len() {
-        match tcp.try_write(&bytes[sent..]) {
+        match write_now(tcp, &[IoSlice::new(&bytes[sent..])]) {
             Ok(n) => sent += n,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
             Err(error) => return Err(error),
