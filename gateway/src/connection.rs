@@ -24,6 +24,7 @@ use crate::outbox::{Outbox, Pushed};
 use crate::session::Event;
 use crate::socket::Socket;
 use crate::websocket::frame;
+use crate::wheel::Wheel;
 
 /// Events that may wait for a session that is busy. More mean that it will not
 /// catch up: the connection is closed as slow.
@@ -112,8 +113,18 @@ enum Heartbeat {
     Stale { at: Millis },
     /// The next ping goes out at this time.
     Idle { ping_at: Millis },
-    /// A ping went out, and the client must answer within its time.
-    Waiting { since: Millis },
+    /// A ping went out, and the client must answer within its time. `watched`: the
+    /// wheel counts it as unanswered.
+    Waiting { since: Millis, watched: bool },
+}
+
+/// When the wheel is to look at a connection again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Next {
+    /// At this time whatever happens.
+    pub(crate) at: Millis,
+    /// And at this one, unless the client has answered the ping that just went out.
+    pub(crate) unless_answered: Option<Millis>,
 }
 
 /// How often the server pings, in milliseconds.
@@ -331,6 +342,12 @@ impl Connection {
         self.start_closing(&mut self.shared.lock(), closing);
     }
 
+    /// Why it ends, if it does.
+    #[cfg(test)]
+    pub(crate) fn closing(&self) -> Option<Closing> {
+        self.shared.lock().closing.as_deref().cloned()
+    }
+
     fn start_closing(&self, shared: &mut Shared, closing: Closing) {
         if shared.closing.is_none() {
             shared.closing = Some(Box::new(closing));
@@ -375,12 +392,15 @@ impl Connection {
     }
 
     /// A pong arrived. `false`: none was due.
-    pub(crate) fn pong(&self) -> bool {
+    pub(crate) fn pong(&self, wheel: &Wheel) -> bool {
         let mut shared = self.shared.lock();
         match (shared.heartbeat, self.rules.ping) {
-            (Heartbeat::Waiting { since }, Some(policy)) => {
+            (Heartbeat::Waiting { since, watched }, Some(policy)) => {
                 let ping_at = since + policy.interval;
                 shared.heartbeat = Heartbeat::Idle { ping_at };
+                if watched {
+                    wheel.answered(since);
+                }
                 true
             }
             _ => false,
@@ -388,19 +408,34 @@ impl Connection {
     }
 
     /// Does what is due at `now`, and returns when to come again; `None`: never.
-    pub(crate) fn tick(&self, now: Millis) -> Option<Millis> {
+    pub(crate) fn tick(&self, now: Millis) -> Option<Next> {
         let mut shared = self.shared.lock();
         if shared.closing.is_some() {
             return None;
         }
+        let session_at = shared.session_at;
+        let session_due = session_at != 0 && now >= session_at;
+        if session_due {
+            shared.session_at = 0;
+        }
+        // When the session wants its next tick.
+        let later = if session_at == 0 || session_due {
+            Millis::MAX
+        } else {
+            session_at
+        };
         let mut ping = false;
+        let mut unless_answered = None;
         let next = match (shared.heartbeat, self.rules.ping) {
             (Heartbeat::Stale { at }, _) if now >= at => {
                 self.start_closing(&mut shared, Closing::Disconnect(Disconnect::STALE));
                 return None;
             }
             (Heartbeat::Stale { at }, _) => at,
-            (Heartbeat::Waiting { since }, Some(policy)) => {
+            (Heartbeat::Waiting { since, .. }, Some(policy)) => {
+                // From now on it is visited until it answers.
+                let watched = false;
+                shared.heartbeat = Heartbeat::Waiting { since, watched };
                 let pong_until = since + policy.timeout;
                 if now >= pong_until && !shared.busy {
                     self.start_closing(&mut shared, Closing::Disconnect(Disconnect::NO_PONG));
@@ -410,25 +445,26 @@ impl Connection {
             }
             (Heartbeat::Idle { ping_at }, Some(policy)) if now >= ping_at => {
                 ping = true;
+                let ping_at = now + policy.interval;
+                let pong_until = now + policy.timeout;
                 // A native ping is answered by a pong frame, which needs no check
                 // of its own: a dead peer fails at the next writes.
                 if self.native_ping || policy.timeout == 0 {
-                    let ping_at = now + policy.interval;
                     shared.heartbeat = Heartbeat::Idle { ping_at };
                     ping_at
                 } else {
-                    shared.heartbeat = Heartbeat::Waiting { since: now };
-                    now + policy.timeout
+                    let watched = later >= ping_at;
+                    shared.heartbeat = Heartbeat::Waiting {
+                        since: now,
+                        watched,
+                    };
+                    unless_answered = watched.then_some(pong_until);
+                    if watched { ping_at } else { pong_until }
                 }
             }
             (Heartbeat::Idle { ping_at }, Some(_)) => ping_at,
             (Heartbeat::Idle { .. } | Heartbeat::Waiting { .. }, None) => Millis::MAX,
         };
-        let session_at = shared.session_at;
-        let session_due = session_at != 0 && now >= session_at;
-        if session_due {
-            shared.session_at = 0;
-        }
         drop(shared);
         if session_due {
             self.post(Event::Tick);
@@ -436,12 +472,11 @@ impl Connection {
         if ping {
             self.send(&self.ping_frame(), Overflow::Drop);
         }
-        let next = if session_at == 0 || session_due {
-            next
-        } else {
-            next.min(session_at)
-        };
-        (next != Millis::MAX).then_some(next)
+        let at = next.min(later);
+        (at != Millis::MAX).then_some(Next {
+            at,
+            unless_answered,
+        })
     }
 
     /// Holds frames back until [`Self::uncork`], which writes them together.
@@ -457,7 +492,7 @@ impl Connection {
         }
     }
 
-    fn set_busy(&self, busy: bool) {
+    pub(crate) fn set_busy(&self, busy: bool) {
         self.shared.lock().busy = busy;
     }
 

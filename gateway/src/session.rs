@@ -183,14 +183,14 @@ impl Session {
         }
         let id = command.id;
         let Some(request) = &mut command.request else {
-            if id != 0 || !self.connection.pong() {
+            if id != 0 || !self.connection.pong(self.node.wheel()) {
                 self.disconnect(Disconnect::BAD_REQUEST);
             }
             return;
         };
         if id == 0 && !matches!(request, Request::Send(_)) {
             // Whatever it is, it counts as a pong: nobody waits for its reply.
-            if !self.connection.pong() {
+            if !self.connection.pong(self.node.wheel()) {
                 self.disconnect(Disconnect::BAD_REQUEST);
             }
             return;

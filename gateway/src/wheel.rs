@@ -3,6 +3,7 @@
 //! A timer per connection would cost each of them memory and a heap operation;
 //! here it is one weak reference in a slot, and one task for all.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ use crate::connection::Connection;
 
 /// Time per slot, in milliseconds: how late a timer may fire.
 const SLOT: Millis = 100;
+/// Connections that are pinged together because they came together.
+const GROUP: u32 = 64;
 /// One turn is 51.2 s; what lies further ahead is looked at once per turn.
 const SLOTS: usize = 512;
 
@@ -22,7 +25,29 @@ const SLOTS: usize = 512;
 #[derive(Debug)]
 pub(crate) struct Wheel {
     clock: Clock,
-    slots: Box<[Mutex<Vec<Weak<Connection>>>]>,
+    slots: Box<[Slot]>,
+    /// Connections that were given a time for their first ping.
+    joined: AtomicU32,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    due: Mutex<Vec<Weak<Connection>>>,
+    /// Pings that went out when this slot was the current one, and that nobody has
+    /// answered yet. It only spares a look at connections that have all answered:
+    /// whether one has is its own to know.
+    unanswered: AtomicU32,
+    /// Pings whose answers are late when this slot is the current one.
+    late: Mutex<Vec<Pinged>>,
+}
+
+/// Connections that were pinged together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Pinged {
+    /// The slot of that time.
+    at: u64,
+    /// The slot that holds them, for the next ping.
+    held: u64,
 }
 
 impl Wheel {
@@ -30,25 +55,48 @@ impl Wheel {
     pub(crate) fn new(clock: Clock) -> Self {
         Self {
             clock,
-            slots: (0..SLOTS).map(|_| Mutex::default()).collect(),
+            slots: (0..SLOTS).map(|_| Slot::default()).collect(),
+            joined: AtomicU32::new(rand::random()),
         }
+    }
+
+    /// When a connection that comes now is pinged first: half an interval to one ahead.
+    /// Those who come one after the other are pinged together, as what there is of them
+    /// lies together, here and in the kernel; the groups are spread evenly, also those
+    /// of a crowd that comes at once.
+    pub(crate) fn first_ping(&self, interval: u64) -> Millis {
+        /// 2³² over the golden ratio: multiples of it never come close to each other.
+        const STEP: u32 = 2_654_435_769;
+        let group = self.joined.fetch_add(1, Ordering::Relaxed) / GROUP;
+        let spread = u64::from(group.wrapping_mul(STEP));
+        let half = interval / 2;
+        self.clock.now() + half + ((half * spread) >> 32)
     }
 
     /// Has [`Connection::tick`] called at or soon after `at`, or earlier if it was
     /// added for an earlier time.
     pub(crate) fn add(&self, connection: &Arc<Connection>, at: Millis) {
         let now = self.clock.now();
-        let ahead = (at.saturating_sub(now) / SLOT + 1).min(SLOTS as u64 - 1);
-        let slot = now / SLOT + ahead;
-        if connection.enter_slot(slot) {
-            self.slot(slot).lock().push(Arc::downgrade(connection));
+        self.enter(connection, slot_for(now, at));
+    }
+
+    fn enter(&self, connection: &Arc<Connection>, number: u64) {
+        if connection.enter_slot(number) {
+            let slot = self.slot(number);
+            slot.due.lock().push(Arc::downgrade(connection));
         }
     }
 
-    fn slot(&self, number: u64) -> &Mutex<Vec<Weak<Connection>>> {
+    fn slot(&self, number: u64) -> &Slot {
         #[expect(clippy::cast_possible_truncation, reason = "less than SLOTS")]
         let index = (number % SLOTS as u64) as usize;
         &self.slots[index]
+    }
+
+    /// A ping that went out at `since`, and that was to be answered, was.
+    pub(crate) fn answered(&self, since: Millis) {
+        let unanswered = &self.slot(since / SLOT).unanswered;
+        unanswered.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Turns until cancelled.
@@ -72,15 +120,156 @@ impl Wheel {
     }
 
     fn turn(&self, number: u64) {
-        let due = std::mem::take(&mut *self.slot(number).lock());
+        let slot = self.slot(number);
         let now = self.clock.now();
+        let due = std::mem::take(&mut *slot.due.lock());
         for weak in due {
             if let Some(connection) = weak.upgrade()
                 && connection.leave_slot(number)
-                && let Some(at) = connection.tick(now)
             {
-                self.add(&connection, at);
+                self.visit(&connection, now);
             }
         }
+        let late = std::mem::take(&mut *slot.late.lock());
+        for pinged in late {
+            let unanswered = &self.slot(pinged.at).unanswered;
+            if unanswered.swap(0, Ordering::Relaxed) == 0 {
+                continue;
+            }
+            let held = self.slot(pinged.held).due.lock().clone();
+            for connection in held.iter().filter_map(Weak::upgrade) {
+                self.visit(&connection, now);
+            }
+        }
+    }
+
+    fn visit(&self, connection: &Arc<Connection>, now: Millis) {
+        let Some(next) = connection.tick(now) else {
+            return;
+        };
+        let held = slot_for(now, next.at);
+        self.enter(connection, held);
+        if let Some(late_at) = next.unless_answered {
+            let at = now / SLOT;
+            let unanswered = &self.slot(at).unanswered;
+            unanswered.fetch_add(1, Ordering::Relaxed);
+            let pinged = Pinged { at, held };
+            let mut late = self.slot(slot_for(now, late_at)).late.lock();
+            // All of a turn are the same.
+            if late.last() != Some(&pinged) {
+                late.push(pinged);
+            }
+        }
+    }
+}
+
+/// The slot for what is due at `at`: a turn ahead at most.
+fn slot_for(now: Millis, at: Millis) -> u64 {
+    let ahead = (at.saturating_sub(now) / SLOT + 1).min(SLOTS as u64 - 1);
+    now / SLOT + ahead
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+    use wire::{Disconnect, Format};
+
+    use super::*;
+    use crate::config::Config;
+    use crate::connection::{Closing, Rules};
+    use crate::socket::Socket;
+
+    struct Pinged {
+        wheel: Arc<Wheel>,
+        rules: Arc<Rules>,
+        listener: TcpListener,
+        /// The other ends: nothing is read from them.
+        clients: Vec<TcpStream>,
+    }
+
+    impl Pinged {
+        async fn connect(&mut self, ping_at: Millis) -> Arc<Connection> {
+            let address = self.listener.local_addr().unwrap();
+            self.clients
+                .push(TcpStream::connect(address).await.unwrap());
+            let (tcp, _) = self.listener.accept().await.unwrap();
+            let socket = Socket::Plain(tcp);
+            let rules = Arc::clone(&self.rules);
+            let connection = Arc::new(Connection::new(socket, Format::Json, false, rules, 1));
+            connection.connected(&Arc::from("user"), ping_at);
+            self.wheel.add(&connection, ping_at);
+            connection
+        }
+    }
+
+    fn is_late(connection: &Connection) -> bool {
+        connection.closing() == Some(Closing::Disconnect(Disconnect::NO_PONG))
+    }
+
+    /// Whoever does not answer in time is closed then, not at the next ping, and
+    /// nobody else is; round after round, so that every slot is used again.
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_answer_is_found_among_those_who_do() {
+        let clock = Clock::start();
+        let config = Config::default();
+        let interval = config.client.ping_interval.get();
+        let timeout = config.client.pong_timeout.get();
+        let mut pinged = Pinged {
+            wheel: Arc::new(Wheel::new(clock)),
+            rules: Arc::new(Rules::new(&config)),
+            listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
+            clients: Vec::new(),
+        };
+        let ping_at = clock.now() + 10_000;
+        let answers = pinged.connect(ping_at).await;
+        let also = pinged.connect(ping_at).await;
+        let works = pinged.connect(ping_at).await;
+        let wakes = pinged.connect(ping_at).await;
+        let mut silent = Vec::new();
+        for _ in 0..3 {
+            silent.push(pinged.connect(ping_at).await);
+        }
+        let wheel = Arc::clone(&pinged.wheel);
+        let cancelled = CancellationToken::new();
+        let running = tokio::spawn({
+            let (wheel, cancelled) = (Arc::clone(&wheel), cancelled.clone());
+            async move { wheel.run(cancelled).await }
+        });
+
+        // More than all rounds' pings are late by together: a slot each.
+        let step = Duration::from_secs(2);
+        tokio::time::sleep(Duration::from_secs(10) + step).await;
+        works.set_busy(true);
+        // The session wants to be woken between the ping and the end of its time.
+        let wake_at = clock.now() + 1_000;
+        wakes.wake_session_at(wake_at);
+        wheel.add(&wakes, wake_at);
+        for round in 0..4 {
+            assert!(answers.pong(&wheel), "round {round}");
+            assert!(!answers.pong(&wheel), "one ping, one pong");
+            assert!(also.pong(&wheel));
+            assert!(round == 0 || works.pong(&wheel));
+            // One more each round answers no longer.
+            let silent_now = (round + 1).min(silent.len());
+            for answering in &silent[silent_now..] {
+                assert!(answering.pong(&wheel));
+            }
+            tokio::time::sleep(timeout - 2 * step).await;
+            assert!(!is_late(&silent[silent_now - 1]) || round >= silent.len());
+            assert!(!is_late(&wakes) || round > 0);
+            tokio::time::sleep(2 * step).await;
+            assert!(silent[..silent_now].iter().all(|one| is_late(one)));
+            assert!(silent[silent_now..].iter().all(|one| !is_late(one)));
+            assert!(is_late(&wakes), "though it was looked at before");
+            assert!(!is_late(&works), "its pong may wait behind a command");
+            assert!(!is_late(&answers) && !is_late(&also));
+            if round == 0 {
+                assert!(works.pong(&wheel), "late, and read at last");
+                works.set_busy(false);
+            }
+            tokio::time::sleep(interval - timeout).await;
+        }
+        cancelled.cancel();
+        running.await.unwrap();
     }
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use auth::{ConnectionClaims, ServerSubscription, TokenError};
-use rand::Rng;
 use wire::{ConnectRequest, ConnectResult, Disconnect, ErrorCode, ReplyBody, SubscribeRequest};
 
 use super::subscribe::{Entered, Grant};
@@ -83,9 +82,7 @@ impl Session {
             },
             ..ConnectResult::default()
         };
-        let ping_at = ping.map_or(u64::MAX, |ping| {
-            node.clock.now() + rand::rng().random_range(ping.interval / 2..=ping.interval)
-        });
+        let ping_at = ping.map_or(u64::MAX, |ping| node.wheel().first_ping(ping.interval));
         self.connection.connected(&self.user, ping_at);
         if ping.is_some() {
             node.wheel().add(&self.connection, ping_at);
