@@ -2,7 +2,10 @@
 //! comes from, its number, and when it was due.
 //!
 //! The marker is found by a search for bytes, in whatever envelope a server wraps the document,
-//! and has fixed places for its digits: reading it costs some tens of nanoseconds and no parser.
+//! first where the last one was; and its digits have fixed places and are read eight at a time.
+//! So it costs some nanoseconds and no parser.
+
+use std::cell::Cell;
 
 use memchr::memmem::Finder;
 
@@ -13,8 +16,11 @@ const HEAD: &[u8] = br#"{"bench":""#;
 const MIDDLE: &[u8] = br#"","text":""#;
 const TAIL: &[u8] = br#""}"#;
 
-/// Bytes of a marker: `fb~`, then channel, publisher, sequence and time, each followed by `~`.
-const MARKER: usize = START.len() + 6 + 1 + 3 + 1 + 10 + 1 + 12 + 1;
+/// Digits of a marker: 6 of its channel, 3 of its publisher, 10 of its sequence, 13 of its time.
+const DIGITS: usize = 32;
+
+/// Bytes of a marker: `fb~`, the digits, `~`.
+const MARKER: usize = START.len() + DIGITS + 1;
 
 /// How many channels can be told apart.
 pub const CHANNELS: usize = 1_000_000;
@@ -41,16 +47,20 @@ impl Marker {
         write_digits(out, u64::from(self.channel), 6);
         write_digits(out, u64::from(self.publisher), 3);
         write_digits(out, u64::from(self.sequence), 10);
-        write_digits(out, self.due, 12);
+        write_digits(out, self.due, 13);
+        out.push(b'~');
     }
 
+    #[inline]
     fn read(bytes: &[u8; MARKER]) -> Option<Self> {
-        let mut rest = &bytes[START.len()..];
-        Some(Self {
-            channel: u32::try_from(read_digits(&mut rest, 6)?).ok()?,
-            publisher: u32::try_from(read_digits(&mut rest, 3)?).ok()?,
-            sequence: u32::try_from(read_digits(&mut rest, 10)?).ok()?,
-            due: read_digits(&mut rest, 12)?,
+        let (high, rest) = sixteen_digits(&bytes[START.len()..])?;
+        let (low, rest) = sixteen_digits(rest)?;
+        let sequence = high % 10_u64.pow(7) * 1000 + low / 10_u64.pow(13);
+        (rest == b"~").then_some(Self {
+            channel: u32::try_from(high / 10_u64.pow(10)).ok()?,
+            publisher: u32::try_from(high / 10_u64.pow(7) % 1000).ok()?,
+            sequence: u32::try_from(sequence).ok()?,
+            due: low % 10_u64.pow(13),
         })
     }
 }
@@ -63,23 +73,31 @@ fn write_digits(out: &mut Vec<u8>, mut value: u64, width: usize) {
         *place = b'0' + digit;
         value /= 10;
     }
-    out.push(b'~');
 }
 
 #[inline]
-fn read_digits(rest: &mut &[u8], width: usize) -> Option<u64> {
-    let (digits, after) = rest.split_at_checked(width)?;
-    let mut value = 0;
-    for &digit in digits {
-        let digit = digit.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
-        }
-        value = value * 10 + u64::from(digit);
+fn sixteen_digits(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let (high, rest) = bytes.split_first_chunk()?;
+    let (low, rest) = rest.split_first_chunk()?;
+    let value = eight_digits(*high)? * 10_u64.pow(8) + eight_digits(*low)?;
+    Some((value, rest))
+}
+
+/// All eight at once: neighbours are joined to pairs, pairs to fours, fours to the whole.
+#[inline]
+fn eight_digits(bytes: [u8; 8]) -> Option<u64> {
+    const ZEROS: u64 = u64::from_ne_bytes([b'0'; 8]);
+    // Puts into the highest bit of each byte whether it is above '9'.
+    const ABOVE: u64 = u64::from_ne_bytes([0x7f - b'9'; 8]);
+    const HIGHEST: u64 = u64::from_ne_bytes([0x80; 8]);
+    let text = u64::from_le_bytes(bytes);
+    if (text.wrapping_add(ABOVE) | text.wrapping_sub(ZEROS) | text) & HIGHEST != 0 {
+        return None;
     }
-    let (end, after) = after.split_first()?;
-    *rest = after;
-    (*end == b'~').then_some(value)
+    let digits = text - ZEROS;
+    let pairs = (digits * 10 + (digits >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs * 100 + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
+    Some((fours & 0xffff) * 10_000 + (fours >> 32))
 }
 
 /// Makes payloads, and finds them in what is received.
@@ -89,6 +107,9 @@ pub struct Payloads {
     /// All that follows the marker, the same in every payload.
     tail: Vec<u8>,
     finder: Finder<'static>,
+    /// Where the last marker began in what was searched: where the next one begins, too, as long
+    /// as it is about the same channel.
+    likely: Cell<usize>,
 }
 
 impl Payloads {
@@ -113,6 +134,7 @@ impl Payloads {
             head,
             tail,
             finder: Finder::new(START),
+            likely: Cell::new(0),
         }
     }
 
@@ -135,7 +157,7 @@ impl Payloads {
     pub fn find(&self, bytes: &[u8], mut found: impl FnMut(Option<Marker>)) -> usize {
         let mut rest = bytes;
         let mut count = 0;
-        while let Some(start) = self.finder.find(rest) {
+        while let Some(start) = self.start(rest) {
             rest = &rest[start..];
             let marker = rest.first_chunk().and_then(Marker::read);
             let whole = marker.filter(|_| rest[MARKER..].starts_with(&self.tail));
@@ -147,8 +169,25 @@ impl Payloads {
                 START.len()
             };
             rest = &rest[end..];
+            // No room for another.
+            if rest.len() < self.length() {
+                break;
+            }
         }
         count
+    }
+
+    #[inline]
+    fn start(&self, bytes: &[u8]) -> Option<usize> {
+        let likely = self.likely.get();
+        let there = bytes.get(likely..likely + START.len());
+        // No whole payload has room before it.
+        if there == Some(START) && likely < self.length() {
+            return Some(likely);
+        }
+        let start = self.finder.find(bytes)?;
+        self.likely.set(start);
+        Some(start)
     }
 }
 
@@ -160,7 +199,7 @@ mod tests {
         channel: 12,
         publisher: 3,
         sequence: 4_000_000_000,
-        due: 999_999_999_999,
+        due: 9_999_999_999_999,
     };
     const SECOND: Marker = Marker {
         channel: 999_999,
@@ -204,8 +243,16 @@ mod tests {
         let cut = &bytes[..99];
         assert_eq!(found(&payloads, cut), [None]);
         assert_eq!(found(&payloads, &bytes[..20]), [None]);
-        let mut letter = bytes.clone();
-        letter[15] = b'a';
-        assert_eq!(found(&payloads, &letter), [None]);
+        let start = HEAD.len() + START.len();
+        for place in start..=start + DIGITS {
+            for byte in [b'0' - 1, b'9' + 1, b'a', 0, 0x80, 0xff] {
+                let mut changed = bytes.clone();
+                changed[place] = byte;
+                assert_eq!(found(&payloads, &changed), [None], "{byte} at {place}");
+            }
+        }
+        let mut longer = b"\n".to_vec();
+        longer.extend_from_slice(&bytes);
+        assert_eq!(found(&payloads, &longer), [Some(FIRST)], "elsewhere now");
     }
 }
