@@ -49,7 +49,8 @@ impl Reactors {
         let mut all = Vec::with_capacity(count);
         for index in 0..count {
             let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
+                .enable_io()
+                .enable_time()
                 .build()?;
             all.push(Arc::new(Reactor {
                 handle: runtime.handle().clone(),
