@@ -5,6 +5,7 @@
 //! reading side and the session, and ends with the connection. Neither
 //! interprets a command.
 
+mod heartbeat;
 pub(crate) mod task;
 
 use std::io;
@@ -17,6 +18,8 @@ use parking_lot::Mutex;
 use uuid::Uuid;
 use wire::{Disconnect, Format};
 
+use self::heartbeat::{Heartbeat, Pinged};
+pub(crate) use self::heartbeat::{Next, PingPolicy};
 use crate::clock::Millis;
 use crate::config::Config;
 use crate::metrics::CloseLabels;
@@ -104,36 +107,6 @@ impl Closing {
             },
         }
     }
-}
-
-/// How the server's heartbeat stands.
-#[derive(Clone, Copy, Debug)]
-enum Heartbeat {
-    /// Not connected yet; closed as stale when the time comes.
-    Stale { at: Millis },
-    /// The next ping goes out at this time.
-    Idle { ping_at: Millis },
-    /// A ping went out, and the client must answer within its time. `watched`: the
-    /// wheel counts it as unanswered.
-    Waiting { since: Millis, watched: bool },
-}
-
-/// When the wheel is to look at a connection again.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Next {
-    /// At this time whatever happens.
-    pub(crate) at: Millis,
-    /// And at this one, unless the client has answered the ping that just went out.
-    pub(crate) unless_answered: Option<Millis>,
-}
-
-/// How often the server pings, in milliseconds.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct PingPolicy {
-    /// Time between two pings.
-    pub(crate) interval: u64,
-    /// How long the client may take to answer; 0: it need not.
-    pub(crate) timeout: u64,
 }
 
 /// What all connections of a node obey.
@@ -393,17 +366,14 @@ impl Connection {
 
     /// A pong arrived. `false`: none was due.
     pub(crate) fn pong(&self, wheel: &Wheel) -> bool {
-        let mut shared = self.shared.lock();
-        match (shared.heartbeat, self.rules.ping) {
-            (Heartbeat::Waiting { since, watched }, Some(policy)) => {
-                let ping_at = since + policy.interval;
-                shared.heartbeat = Heartbeat::Idle { ping_at };
+        match self.shared.lock().heartbeat.pong(self.rules.ping) {
+            None => false,
+            Some(Pinged { since, watched }) => {
                 if watched {
                     wheel.answered(since);
                 }
                 true
             }
-            _ => false,
         }
     }
 
@@ -413,70 +383,36 @@ impl Connection {
         if shared.closing.is_some() {
             return None;
         }
-        let session_at = shared.session_at;
-        let session_due = session_at != 0 && now >= session_at;
+        let session_due = shared.session_at != 0 && now >= shared.session_at;
         if session_due {
             shared.session_at = 0;
         }
-        // When the session wants its next tick.
-        let later = if session_at == 0 || session_due {
-            Millis::MAX
-        } else {
-            session_at
+        let session_at = match shared.session_at {
+            0 => Millis::MAX,
+            at => at,
         };
-        let mut ping = false;
-        let mut unless_answered = None;
-        let next = match (shared.heartbeat, self.rules.ping) {
-            (Heartbeat::Stale { at }, _) if now >= at => {
-                self.start_closing(&mut shared, Closing::Disconnect(Disconnect::STALE));
+        // A native ping is answered by a pong frame, which needs no check of its own: a
+        // dead peer fails at the next writes.
+        let policy = self.rules.ping.map(|policy| PingPolicy {
+            timeout: if self.native_ping { 0 } else { policy.timeout },
+            ..policy
+        });
+        let busy = shared.busy;
+        let beat = match shared.heartbeat.beat(now, policy, busy, session_at) {
+            Ok(beat) => beat,
+            Err(disconnect) => {
+                self.start_closing(&mut shared, Closing::Disconnect(disconnect));
                 return None;
             }
-            (Heartbeat::Stale { at }, _) => at,
-            (Heartbeat::Waiting { since, .. }, Some(policy)) => {
-                // From now on it is visited until it answers.
-                let watched = false;
-                shared.heartbeat = Heartbeat::Waiting { since, watched };
-                let pong_until = since + policy.timeout;
-                if now >= pong_until && !shared.busy {
-                    self.start_closing(&mut shared, Closing::Disconnect(Disconnect::NO_PONG));
-                    return None;
-                }
-                pong_until.max(now + 1)
-            }
-            (Heartbeat::Idle { ping_at }, Some(policy)) if now >= ping_at => {
-                ping = true;
-                let ping_at = now + policy.interval;
-                let pong_until = now + policy.timeout;
-                // A native ping is answered by a pong frame, which needs no check
-                // of its own: a dead peer fails at the next writes.
-                if self.native_ping || policy.timeout == 0 {
-                    shared.heartbeat = Heartbeat::Idle { ping_at };
-                    ping_at
-                } else {
-                    let watched = later >= ping_at;
-                    shared.heartbeat = Heartbeat::Waiting {
-                        since: now,
-                        watched,
-                    };
-                    unless_answered = watched.then_some(pong_until);
-                    if watched { ping_at } else { pong_until }
-                }
-            }
-            (Heartbeat::Idle { ping_at }, Some(_)) => ping_at,
-            (Heartbeat::Idle { .. } | Heartbeat::Waiting { .. }, None) => Millis::MAX,
         };
         drop(shared);
         if session_due {
             self.post(Event::Tick);
         }
-        if ping {
+        if beat.ping {
             self.send(&self.ping_frame(), Overflow::Drop);
         }
-        let at = next.min(later);
-        (at != Millis::MAX).then_some(Next {
-            at,
-            unless_answered,
-        })
+        (beat.next.at != Millis::MAX).then_some(beat.next)
     }
 
     /// Holds frames back until [`Self::uncork`], which writes them together.
