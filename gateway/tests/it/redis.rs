@@ -1,11 +1,13 @@
 //! Two nodes over one Redis.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use gateway::config::EngineType;
 use runtime::config::Timespan;
 use serde_json::json;
 use testkit::{RedisServer, eventually};
+use tokio::sync::watch;
 use wire::{Format, PushBody, SubscribeRequest};
 
 use crate::support::{
@@ -267,26 +269,54 @@ async fn follow(gateway: &TestGateway, until: &str) -> Vec<u64> {
     }
 }
 
-/// Publishes numbers until told to stop; returns those that were accepted.
-async fn publish(gateway: &TestGateway, stop: &std::sync::atomic::AtomicBool) -> Vec<u64> {
-    let mut accepted = Vec::new();
-    let mut n = 0;
-    while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-        n += 1;
-        let answer = gateway
-            .api("publish", &json!({ "channel": "kept:a", "data": n }))
-            .await;
-        if answer["error"].is_null() {
-            accepted.push(n);
+/// Publications one after the other, whose progress paces what disturbs them.
+struct Load {
+    /// How many were accepted.
+    accepted: watch::Sender<u64>,
+    stop: AtomicBool,
+}
+
+impl Load {
+    fn new() -> Self {
+        Self {
+            accepted: watch::Sender::new(0),
+            stop: AtomicBool::new(false),
         }
-        tokio::time::sleep(Duration::from_millis(2)).await;
     }
-    eventually(SOON, async || {
-        let last = json!({ "channel": "kept:a", "data": "end" });
-        gateway.api("publish", &last).await["error"].is_null()
-    })
-    .await;
-    accepted
+
+    /// Waits until so many more were accepted.
+    async fn goes_on(&self, more: u64) {
+        let mut accepted = self.accepted.subscribe();
+        let goal = *accepted.borrow() + more;
+        let reached = accepted.wait_for(|&accepted| accepted >= goal).await;
+        reached.expect("its sender is alive");
+    }
+
+    fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// Publishes numbers until told to stop; returns those that were accepted.
+    async fn publish(&self, gateway: &TestGateway) -> Vec<u64> {
+        let mut accepted = Vec::new();
+        let mut n = 0;
+        while !self.stop.load(Ordering::Relaxed) {
+            n += 1;
+            let answer = gateway
+                .api("publish", &json!({ "channel": "kept:a", "data": n }))
+                .await;
+            if answer["error"].is_null() {
+                accepted.push(n);
+                self.accepted.send_modify(|accepted| *accepted += 1);
+            }
+        }
+        eventually(SOON, async || {
+            let last = json!({ "channel": "kept:a", "data": "end" });
+            gateway.api("publish", &last).await["error"].is_null()
+        })
+        .await;
+        accepted
+    }
 }
 
 /// Numbers ascend, and what is missing the reader was told of.
@@ -318,20 +348,17 @@ fn check(seen: &[u64], accepted: &[u64]) {
 async fn a_flushed_redis_makes_no_silent_hole() {
     let redis = RedisServer::start().await;
     let (first, second) = (node(&redis).await, node(&redis).await);
-    let stop = std::sync::atomic::AtomicBool::new(false);
+    let load = Load::new();
     let disturbing = async {
         for _ in 0..3 {
-            tokio::time::sleep(Duration::from_millis(400)).await;
+            load.goes_on(100).await;
             redis.flush().await;
         }
-        tokio::time::sleep(Duration::from_millis(400)).await;
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        load.goes_on(100).await;
+        load.stop();
     };
-    let (accepted, (), seen) = tokio::join!(
-        publish(&first, &stop),
-        disturbing,
-        follow(&second, "\"end\"")
-    );
+    let (accepted, (), seen) =
+        tokio::join!(load.publish(&first), disturbing, follow(&second, "\"end\""));
     check(&seen, &accepted);
     first.end(()).await;
     second.end(()).await;
@@ -341,22 +368,19 @@ async fn a_flushed_redis_makes_no_silent_hole() {
 async fn a_restarted_redis_makes_no_silent_hole() {
     let mut redis = RedisServer::start().await;
     let (first, second) = (node(&redis).await, node(&redis).await);
-    let stop = std::sync::atomic::AtomicBool::new(false);
+    let load = Load::new();
     // An idle client is not disturbed at all.
     let idle = second.user(Format::Json, "idle").await;
     let disturbing = async {
         for _ in 0..2 {
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            load.goes_on(100).await;
             redis.restart().await;
         }
-        tokio::time::sleep(Duration::from_millis(1500)).await;
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        load.goes_on(100).await;
+        load.stop();
     };
-    let (accepted, (), seen) = tokio::join!(
-        publish(&first, &stop),
-        disturbing,
-        follow(&second, "\"end\"")
-    );
+    let (accepted, (), seen) =
+        tokio::join!(load.publish(&first), disturbing, follow(&second, "\"end\""));
     check(&seen, &accepted);
     idle.unsubscribe("nothing")
         .await
@@ -369,20 +393,17 @@ async fn a_restarted_redis_makes_no_silent_hole() {
 async fn a_lost_subscription_connection_makes_no_silent_hole() {
     let redis = RedisServer::durable().await;
     let (first, second) = (node(&redis).await, node(&redis).await);
-    let stop = std::sync::atomic::AtomicBool::new(false);
+    let load = Load::new();
     let disturbing = async {
         for _ in 0..5 {
-            tokio::time::sleep(Duration::from_millis(300)).await;
+            load.goes_on(100).await;
             redis.command("CLIENT KILL TYPE pubsub").await;
         }
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        load.goes_on(100).await;
+        load.stop();
     };
-    let (accepted, (), seen) = tokio::join!(
-        publish(&first, &stop),
-        disturbing,
-        follow(&second, "\"end\"")
-    );
+    let (accepted, (), seen) =
+        tokio::join!(load.publish(&first), disturbing, follow(&second, "\"end\""));
     check(&seen, &accepted);
     // Redis kept everything, so nothing had to be told.
     assert!(!seen.contains(&u64::MAX));
