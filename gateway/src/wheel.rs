@@ -38,12 +38,12 @@ struct Slot {
     /// whether one has is its own to know.
     unanswered: AtomicU32,
     /// Pings whose answers are late when this slot is the current one.
-    late: Mutex<Vec<Pinged>>,
+    late: Mutex<Vec<PingedSlot>>,
 }
 
 /// Connections that were pinged together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Pinged {
+struct PingedSlot {
     /// The slot of that time.
     at: u64,
     /// The slot that holds them, for the next ping.
@@ -153,7 +153,7 @@ impl Wheel {
             let at = now / SLOT;
             let unanswered = &self.slot(at).unanswered;
             unanswered.fetch_add(1, Ordering::Relaxed);
-            let pinged = Pinged { at, held };
+            let pinged = PingedSlot { at, held };
             let mut late = self.slot(slot_for(now, late_at)).late.lock();
             // All of a turn are the same.
             if late.last() != Some(&pinged) {
@@ -179,7 +179,7 @@ mod tests {
     use crate::connection::{Closing, Rules};
     use crate::socket::Socket;
 
-    struct Pinged {
+    struct Server {
         wheel: Arc<Wheel>,
         rules: Arc<Rules>,
         listener: TcpListener,
@@ -187,7 +187,7 @@ mod tests {
         clients: Vec<TcpStream>,
     }
 
-    impl Pinged {
+    impl Server {
         async fn connect(&mut self, ping_at: Millis) -> Arc<Connection> {
             let address = self.listener.local_addr().unwrap();
             self.clients
@@ -214,22 +214,22 @@ mod tests {
         let config = Config::default();
         let interval = config.client.ping_interval.get();
         let timeout = config.client.pong_timeout.get();
-        let mut pinged = Pinged {
+        let mut server = Server {
             wheel: Arc::new(Wheel::new(clock)),
             rules: Arc::new(Rules::new(&config)),
             listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
             clients: Vec::new(),
         };
         let ping_at = clock.now() + 10_000;
-        let answers = pinged.connect(ping_at).await;
-        let also = pinged.connect(ping_at).await;
-        let works = pinged.connect(ping_at).await;
-        let wakes = pinged.connect(ping_at).await;
+        let answers = server.connect(ping_at).await;
+        let also = server.connect(ping_at).await;
+        let works = server.connect(ping_at).await;
+        let wakes = server.connect(ping_at).await;
         let mut silent = Vec::new();
         for _ in 0..3 {
-            silent.push(pinged.connect(ping_at).await);
+            silent.push(server.connect(ping_at).await);
         }
-        let wheel = Arc::clone(&pinged.wheel);
+        let wheel = Arc::clone(&server.wheel);
         let cancelled = CancellationToken::new();
         let running = tokio::spawn({
             let (wheel, cancelled) = (Arc::clone(&wheel), cancelled.clone());
@@ -271,5 +271,24 @@ mod tests {
         }
         cancelled.cancel();
         running.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_crowd_is_pinged_in_groups_that_are_spread_evenly() {
+        let clock = Clock::start();
+        let wheel = Wheel::new(clock);
+        let interval = 25_000;
+        let joining = (0..100 * GROUP).map(|_| wheel.first_ping(interval));
+        let mut groups: Vec<Millis> = joining.collect();
+        groups.dedup();
+        // It begins anywhere in a group.
+        assert!((100..=101).contains(&groups.len()), "{}", groups.len());
+        groups.sort_unstable();
+        let from = clock.now() + interval / 2;
+        let to = clock.now() + interval;
+        assert!(groups[0] >= from && groups[groups.len() - 1] <= to);
+        let gaps = groups.windows(2).map(|two| two[1] - two[0]);
+        let even = interval / 2 / 100;
+        assert!(gaps.max() <= Some(3 * even), "{groups:?}");
     }
 }

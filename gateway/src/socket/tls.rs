@@ -74,7 +74,8 @@ impl Tls {
         &self.tcp
     }
 
-    /// Reads what is there; 0 at the end of the stream.
+    /// Reads what is there; 0 at the end of the stream. What is there may be no more than a
+    /// part of a record: then it would block, though the stream may still be readable.
     pub(super) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let state = &mut *self.state.lock();
         if !state.unread.is_empty() {
@@ -86,19 +87,21 @@ impl Tls {
             }
             return Ok(n);
         }
+        if state.peer_closed || buffer.is_empty() {
+            return Ok(0);
+        }
         let mut filled = 0;
-        while filled == 0 && !state.peer_closed && !buffer.is_empty() {
-            let mut rest = Vec::new();
-            let received = self.receive(state, buffer.len(), |plaintext| {
-                let n = plaintext.len().min(buffer.len() - filled);
-                buffer[filled..filled + n].copy_from_slice(&plaintext[..n]);
-                filled += n;
-                rest.extend_from_slice(&plaintext[n..]);
-            })?;
-            state.unread = rest;
-            if received == 0 {
-                break;
-            }
+        let mut rest = Vec::new();
+        let received = self.receive(state, buffer.len(), |plaintext| {
+            let n = plaintext.len().min(buffer.len() - filled);
+            buffer[filled..filled + n].copy_from_slice(&plaintext[..n]);
+            filled += n;
+            rest.extend_from_slice(&plaintext[n..]);
+        })?;
+        state.unread = rest;
+        // Once: a peer that sends records with nothing in them must not keep the thread.
+        if filled == 0 && received > 0 && !state.peer_closed {
+            return Err(io::ErrorKind::WouldBlock.into());
         }
         Ok(filled)
     }

@@ -237,4 +237,25 @@ async fn what_the_peer_does_not_take_is_bounded_and_comes_later() {
     assert_eq!(read, b"and back");
     let nothing = tls.try_read(&mut [0; 8]).unwrap_err();
     assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
+
+    // A part of a record is nothing yet.
+    let (tcp, connection) = client.get_mut();
+    connection.writer().write_all(b"in two").unwrap();
+    let mut record = Vec::new();
+    connection.write_tls(&mut record).unwrap();
+    let (begin, end) = record.split_at(7);
+    tcp.write_all(begin).await.unwrap();
+    poll_fn(|cx| tls.poll_readable(cx)).await.unwrap();
+    let nothing = tls.try_read(&mut [0; 8]).unwrap_err();
+    assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
+    tcp.write_all(end).await.unwrap();
+    let mut read = [0; 8];
+    let n = loop {
+        poll_fn(|cx| tls.poll_readable(cx)).await.unwrap();
+        match tls.try_read(&mut read) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            read => break read.unwrap(),
+        }
+    };
+    assert_eq!(&read[..n], b"in two");
 }
