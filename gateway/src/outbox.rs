@@ -24,22 +24,28 @@ pub(crate) enum Pushed {
     Full,
 }
 
-/// The frames that wait, in order.
+/// The frames that wait, in order. Small when there are none, as nearly always.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    queue: VecDeque<Bytes>,
+    waiting: Option<Box<Waiting>>,
+}
+
+/// At least one frame.
+#[derive(Debug, Default)]
+struct Waiting {
+    frames: VecDeque<Bytes>,
     bytes: usize,
 }
 
 impl Outbox {
     /// Whether nothing waits.
     pub(crate) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.waiting.is_none()
     }
 
     /// Bytes that wait.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+        self.waiting.as_ref().map_or(0, |waiting| waiting.bytes)
     }
 
     /// Writes the frame if nothing waits before it and `write` takes it, else
@@ -55,7 +61,7 @@ impl Outbox {
         corked: bool,
         write: impl FnOnce(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> io::Result<Pushed> {
-        if self.queue.is_empty() && !corked {
+        if self.is_empty() && !corked {
             let written = match write(&[IoSlice::new(frame)]) {
                 Ok(written) => written,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
@@ -68,7 +74,7 @@ impl Outbox {
             self.enqueue(frame.slice(written..));
             return Ok(Pushed::Queued);
         }
-        if self.bytes + frame.len() > limit {
+        if self.bytes() + frame.len() > limit {
             return Ok(Pushed::Full);
         }
         self.enqueue(frame.clone());
@@ -76,8 +82,9 @@ impl Outbox {
     }
 
     fn enqueue(&mut self, frame: Bytes) {
-        self.bytes += frame.len();
-        self.queue.push_back(frame);
+        let waiting = self.waiting.get_or_insert_default();
+        waiting.bytes += frame.len();
+        waiting.frames.push_back(frame);
     }
 
     /// Writes as much as `write` takes, many frames at a time. `Ok(true)`: all is
@@ -86,47 +93,53 @@ impl Outbox {
         &mut self,
         mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> io::Result<bool> {
-        while !self.queue.is_empty() {
+        while let Some(waiting) = &mut self.waiting {
             let mut slices = [IoSlice::new(&[]); MAX_SLICES];
             let mut n = 0;
-            for (slice, frame) in slices.iter_mut().zip(&self.queue) {
+            for (slice, frame) in slices.iter_mut().zip(&waiting.frames) {
                 *slice = IoSlice::new(frame);
                 n += 1;
             }
             match write(&slices[..n]) {
-                Ok(written) => self.advance(written),
+                Ok(written) => waiting.advance(written),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                 Err(error) => return Err(error),
             }
+            if waiting.frames.is_empty() {
+                self.waiting = None;
+            }
         }
-        self.queue = VecDeque::new();
         Ok(true)
     }
 
+    /// Drops all frames but a partly written first one, whose end the peer needs
+    /// to make sense of whatever follows.
+    pub(crate) fn discard(&mut self) {
+        if let Some(waiting) = &mut self.waiting {
+            waiting.frames.truncate(1);
+            waiting.bytes = waiting.frames.iter().map(Bytes::len).sum();
+        }
+    }
+
+    /// Queues a frame over the limit: for the close frame.
+    pub(crate) fn push_last(&mut self, frame: Bytes) {
+        self.enqueue(frame);
+    }
+}
+
+impl Waiting {
     fn advance(&mut self, mut written: usize) {
         self.bytes -= written;
         while written > 0
-            && let Some(front) = self.queue.front_mut()
+            && let Some(front) = self.frames.front_mut()
         {
             if written < front.len() {
                 front.advance(written);
                 return;
             }
             written -= front.len();
-            self.queue.pop_front();
+            self.frames.pop_front();
         }
-    }
-
-    /// Drops all frames but a partly written first one, whose end the peer needs
-    /// to make sense of whatever follows.
-    pub(crate) fn discard(&mut self) {
-        self.queue.truncate(1);
-        self.bytes = self.queue.iter().map(Bytes::len).sum();
-    }
-
-    /// Queues a frame over the limit: for the close frame.
-    pub(crate) fn push_last(&mut self, frame: Bytes) {
-        self.enqueue(frame);
     }
 }
 

@@ -323,7 +323,7 @@ mod tests {
             size_of::<Task>(),
             size_of::<Connection>(),
         ];
-        let limits = [88, 192, 224];
+        let limits = [88, 192, 192];
         assert!(
             sizes.iter().zip(limits).all(|(&size, limit)| size <= limit),
             "{sizes:?} bytes"
