@@ -46,7 +46,6 @@ use std::sync::Arc;
 use anyhow::Context;
 use prometheus_client::registry::Registry;
 use runtime::admin::Readiness;
-use rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
@@ -143,21 +142,20 @@ impl Gateway {
             runtime::admin::router_at(&paths, Arc::new(registry), reasons)
         };
         let operators = http::operator_routes(&node, admin);
-        let serve =
-            |listener: &std::net::TcpListener, tls: Option<Arc<ServerConfig>>, site: &Site| {
-                for reactor in node.reactors.iter() {
-                    let listener = listener.try_clone().context("sharing a listener")?;
-                    let serving = server::serve(
-                        listener,
-                        tls.clone(),
-                        site.clone(),
-                        node.tasks.clone(),
-                        accepting.clone(),
-                    );
-                    node.tasks.spawn_on(serving, reactor.handle());
-                }
-                anyhow::Ok(())
-            };
+        let serve = |listener: &std::net::TcpListener, tls: Option<Arc<_>>, site: &Site| {
+            for reactor in node.reactors.iter() {
+                let listener = listener.try_clone().context("sharing a listener")?;
+                let serving = server::serve(
+                    listener,
+                    tls.clone(),
+                    site.clone(),
+                    node.tasks.clone(),
+                    accepting.clone(),
+                );
+                node.tasks.spawn_on(serving, reactor.handle());
+            }
+            anyhow::Ok(())
+        };
         let internal_address = match internal {
             None => {
                 serve(&listener, tls, &Site::public(&node, operators))?;

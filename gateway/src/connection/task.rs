@@ -113,7 +113,7 @@ impl Task {
     /// with here.
     fn take(&mut self, received: &[u8]) -> Vec<Bytes> {
         let connection = &self.connection;
-        let wheel = self.session.node().wheel();
+        let session = &self.session;
         let mut messages = Vec::new();
         let mut closed = None;
         let limit = connection.rules.message_size;
@@ -124,7 +124,7 @@ impl Task {
                 _ if closed.is_some() => {}
                 Incoming::Message(message) => {
                     let is_pong = wire::is_empty_command(connection.format, &message);
-                    if !is_pong || !connection.pong(wheel) {
+                    if !is_pong || !connection.pong(session.node().wheel()) {
                         messages.push(message);
                     }
                 }

@@ -36,22 +36,14 @@ const TAKE: usize = 64 * 1024;
 
 thread_local! {
     static RECEIVED: RefCell<Box<[u8]>> = RefCell::new(vec![0; RECEIVE].into_boxed_slice());
-    static SENDING: RefCell<Sending> = const { RefCell::new(Sending::new()) };
+    static SENDING: RefCell<Sending> = RefCell::default();
 }
 
 /// What is being sent.
+#[derive(Default)]
 struct Sending {
     plaintext: Vec<u8>,
     ciphertext: Vec<u8>,
-}
-
-impl Sending {
-    const fn new() -> Self {
-        Self {
-            plaintext: Vec::new(),
-            ciphertext: Vec::new(),
-        }
-    }
 }
 
 /// See the module. All calls but the handshake take `&self` and never wait.
@@ -117,11 +109,10 @@ impl Tls {
     ) -> io::Result<usize> {
         RECEIVED.with_borrow_mut(|buffer| {
             let kept = state.unfinished.len();
-            let limit = room.max(kept + LEAST);
-            if limit > buffer.len() && kept == buffer.len() {
+            if kept == buffer.len() {
                 return Err(invalid("a record does not end"));
             }
-            let limit = limit.min(buffer.len());
+            let limit = room.max(kept + LEAST).min(buffer.len());
             let received = read_all(&self.tcp, &mut buffer[kept..limit])?;
             if received == 0 {
                 return Ok(0);
@@ -166,13 +157,12 @@ impl Tls {
 
     /// Sends, and keeps what the kernel does not take.
     fn send(&self, state: &mut State, ciphertext: &[u8]) -> io::Result<()> {
-        let mut sent = 0;
-        // What the protocol itself had to say comes first.
         if state.unsent.is_empty() {
-            sent = write_all(&self.tcp, ciphertext)?;
-        }
-        state.unsent.extend_from_slice(&ciphertext[sent..]);
-        if sent == 0 {
+            let sent = write_all(&self.tcp, ciphertext)?;
+            state.unsent.extend_from_slice(&ciphertext[sent..]);
+        } else {
+            // What the protocol itself had to say comes first.
+            state.unsent.extend_from_slice(ciphertext);
             self.flush(state)?;
         }
         Ok(())
