@@ -18,7 +18,7 @@ async fn without_a_database_nothing_is_acknowledged_and_with_it_again_nothing_is
 
     let postgres = cluster.postgres.as_mut().unwrap();
     let texts = room
-        .chat_during(&alice, async |mut sent| {
+        .chat_during(&alice, async |sent| {
             sent.more(5).await;
             postgres.stop();
             let refused = alice.rpc("chat.SendMessage", room.message("nowhere")).await;

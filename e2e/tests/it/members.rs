@@ -53,7 +53,7 @@ async fn who_joins_while_others_talk_misses_nothing() {
         let dave = cluster.client(1, kind, &format!("dave-{kind:?}")).await;
         let mut listed = Vec::new();
         let texts = room
-            .chat_during(&alice, async |mut sent| {
+            .chat_during(&alice, async |sent| {
                 sent.more(5).await;
                 let join = json!({ "room_id": room.id });
                 dave.rpc("chat.JoinRoom", join.clone()).await.unwrap();

@@ -19,7 +19,7 @@ async fn clients_of_a_killed_gateway_recover_on_the_other() {
     }
 
     let texts = room
-        .chat_during(&alice, async |mut sent| {
+        .chat_during(&alice, async |sent| {
             sent.more(5).await;
             cluster.gateways[0].kill();
             for bob in &bobs {
@@ -62,7 +62,7 @@ async fn clients_of_a_drained_gateway_recover_on_the_other() {
     bob.subscribe(&room.channel).await;
 
     let texts = room
-        .chat_during(&alice, async |mut sent| {
+        .chat_during(&alice, async |sent| {
             sent.more(5).await;
             let status = cluster.gateways[0].terminate().await;
             assert!(status.success(), "{status}");

@@ -23,7 +23,7 @@ async fn what_is_acknowledged_outlives_redis() {
     }
 
     let texts = room
-        .chat_during(&alice, async |mut sent| {
+        .chat_during(&alice, async |sent| {
             sent.more(5).await;
             cluster.redis.flush().await;
             sent.more(5).await;

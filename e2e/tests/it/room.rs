@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use e2e::{Event, Sdk};
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use testkit::Progress;
 
 /// Messages after the fault, in which a loss or a duplicate would show.
 const AFTERWARDS: usize = 5;
@@ -64,9 +64,9 @@ impl Room {
     pub(crate) async fn chat_during(
         &self,
         sender: &Sdk,
-        fault: impl AsyncFnOnce(Progress),
+        fault: impl AsyncFnOnce(&Progress),
     ) -> Vec<String> {
-        let (sent, progress) = watch::channel(0);
+        let sent = Progress::new(e2e::DEADLINE);
         let over = Cell::new(false);
         let chat = async {
             let (mut texts, mut rest) = (Vec::new(), AFTERWARDS);
@@ -78,13 +78,13 @@ impl Room {
                 let text = format!("message {}", self.sent.get());
                 self.send(sender, &text).await;
                 texts.push(text);
-                sent.send_modify(|n| *n += 1);
+                sent.advance();
                 tokio::time::sleep(PACE).await;
             }
             texts
         };
         let fault = async {
-            fault(Progress(progress)).await;
+            fault(&sent).await;
             over.set(true);
         };
         tokio::join!(chat, fault).0
@@ -126,20 +126,5 @@ impl Room {
             .iter()
             .filter_map(offset)
             .collect()
-    }
-}
-
-/// How far a chat is.
-pub(crate) struct Progress(watch::Receiver<usize>);
-
-impl Progress {
-    /// Waits until so many more messages are acknowledged.
-    pub(crate) async fn more(&mut self, messages: usize) {
-        let until = *self.0.borrow() + messages;
-        let reached = self.0.wait_for(|&sent| sent >= until);
-        let reached = tokio::time::timeout(e2e::DEADLINE, reached).await;
-        reached
-            .expect("messages are acknowledged")
-            .expect("the chat goes on");
     }
 }

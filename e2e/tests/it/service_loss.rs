@@ -51,7 +51,7 @@ async fn killed_services_lose_nothing_that_was_acknowledged() {
     let room = Room::group(&alice, &["bob"]).await;
     bob.subscribe(&room.channel).await;
     let texts = room
-        .chat_during(&alice, async |mut sent| {
+        .chat_during(&alice, async |sent| {
             for _ in 0..3 {
                 sent.more(5).await;
                 cluster.chat.restart().await;

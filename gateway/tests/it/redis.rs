@@ -6,8 +6,7 @@ use std::time::Duration;
 use gateway::config::EngineType;
 use runtime::config::Timespan;
 use serde_json::json;
-use testkit::{RedisServer, eventually};
-use tokio::sync::watch;
+use testkit::{Progress, RedisServer, eventually};
 use wire::{Format, PushBody, SubscribeRequest};
 
 use crate::support::{
@@ -271,25 +270,16 @@ async fn follow(gateway: &TestGateway, until: &str) -> Vec<u64> {
 
 /// Publications one after the other, whose progress paces what disturbs them.
 struct Load {
-    /// How many were accepted.
-    accepted: watch::Sender<u64>,
+    accepted: Progress,
     stop: AtomicBool,
 }
 
 impl Load {
     fn new() -> Self {
         Self {
-            accepted: watch::Sender::new(0),
+            accepted: Progress::new(SOON),
             stop: AtomicBool::new(false),
         }
-    }
-
-    /// Waits until so many more were accepted.
-    async fn goes_on(&self, more: u64) {
-        let mut accepted = self.accepted.subscribe();
-        let goal = *accepted.borrow() + more;
-        let reached = accepted.wait_for(|&accepted| accepted >= goal).await;
-        reached.expect("its sender is alive");
     }
 
     fn stop(&self) {
@@ -307,7 +297,7 @@ impl Load {
                 .await;
             if answer["error"].is_null() {
                 accepted.push(n);
-                self.accepted.send_modify(|accepted| *accepted += 1);
+                self.accepted.advance();
             }
         }
         eventually(SOON, async || {
@@ -351,10 +341,10 @@ async fn a_flushed_redis_makes_no_silent_hole() {
     let load = Load::new();
     let disturbing = async {
         for _ in 0..3 {
-            load.goes_on(100).await;
+            load.accepted.more(100).await;
             redis.flush().await;
         }
-        load.goes_on(100).await;
+        load.accepted.more(100).await;
         load.stop();
     };
     let (accepted, (), seen) =
@@ -373,10 +363,10 @@ async fn a_restarted_redis_makes_no_silent_hole() {
     let idle = second.user(Format::Json, "idle").await;
     let disturbing = async {
         for _ in 0..2 {
-            load.goes_on(100).await;
+            load.accepted.more(100).await;
             redis.restart().await;
         }
-        load.goes_on(100).await;
+        load.accepted.more(100).await;
         load.stop();
     };
     let (accepted, (), seen) =
@@ -396,10 +386,10 @@ async fn a_lost_subscription_connection_makes_no_silent_hole() {
     let load = Load::new();
     let disturbing = async {
         for _ in 0..5 {
-            load.goes_on(100).await;
+            load.accepted.more(100).await;
             redis.command("CLIENT KILL TYPE pubsub").await;
         }
-        load.goes_on(100).await;
+        load.accepted.more(100).await;
         load.stop();
     };
     let (accepted, (), seen) =
