@@ -3,12 +3,12 @@
 //! A timer per connection would cost each of them memory and a heap operation;
 //! here it is one weak reference in a slot, and one task for all.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::time::MissedTickBehavior;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Millis};
@@ -28,6 +28,10 @@ pub(crate) struct Wheel {
     slots: Box<[Slot]>,
     /// Connections that were given a time for their first ping.
     joined: AtomicU32,
+    /// The slot that the wheel sleeps until.
+    wakes_for: AtomicU64,
+    /// Something entered an earlier one.
+    earlier: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -57,6 +61,8 @@ impl Wheel {
             clock,
             slots: (0..SLOTS).map(|_| Slot::default()).collect(),
             joined: AtomicU32::new(rand::random()),
+            wakes_for: AtomicU64::new(0),
+            earlier: Notify::new(),
         }
     }
 
@@ -84,6 +90,9 @@ impl Wheel {
         if connection.enter_slot(number) {
             let slot = self.slot(number);
             slot.due.lock().push(Arc::downgrade(connection));
+            if number < self.wakes_for.load(Ordering::Acquire) {
+                self.earlier.notify_one();
+            }
         }
     }
 
@@ -99,14 +108,16 @@ impl Wheel {
         unanswered.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Turns until cancelled.
+    /// Turns until cancelled. Between two turns it sleeps until there is something to
+    /// do: an idle processor that is woken for nothing costs more than a ping does.
     pub(crate) async fn run(&self, cancelled: CancellationToken) {
-        let mut interval = tokio::time::interval(Duration::from_millis(SLOT));
-        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut done = self.clock.now() / SLOT;
         loop {
+            let next = self.next_after(done);
+            let wait = (next * SLOT).saturating_sub(self.clock.now());
             tokio::select! {
-                _ = interval.tick() => {}
+                () = tokio::time::sleep(Duration::from_millis(wait)) => {}
+                () = self.earlier.notified() => continue,
                 () = cancelled.cancelled() => return,
             }
             let current = self.clock.now() / SLOT;
@@ -117,6 +128,28 @@ impl Wheel {
             }
             done = done.max(current);
         }
+    }
+
+    /// The first slot after `done` that holds something, or the last of a turn.
+    fn next_after(&self, done: u64) -> u64 {
+        // Whoever enters a slot that was looked at meanwhile says so.
+        self.wakes_for.store(u64::MAX, Ordering::Release);
+        let last = done + SLOTS as u64 - 1;
+        let next = (done + 1..last)
+            .find(|&number| self.holds_something(number))
+            .unwrap_or(last);
+        self.wakes_for.store(next, Ordering::Release);
+        next
+    }
+
+    fn holds_something(&self, number: u64) -> bool {
+        let slot = self.slot(number);
+        if !slot.due.lock().is_empty() {
+            return true;
+        }
+        let late = slot.late.lock();
+        late.iter()
+            .any(|pinged| self.slot(pinged.at).unanswered.load(Ordering::Relaxed) > 0)
     }
 
     fn turn(&self, number: u64) {
@@ -172,6 +205,7 @@ fn slot_for(now: Millis, at: Millis) -> u64 {
 #[cfg(test)]
 mod tests {
     use tokio::net::{TcpListener, TcpStream};
+    use tokio::task::JoinHandle;
     use wire::{Disconnect, Format};
 
     use super::*;
@@ -188,6 +222,23 @@ mod tests {
     }
 
     impl Server {
+        async fn start() -> Self {
+            let clock = Clock::start();
+            Self {
+                wheel: Arc::new(Wheel::new(clock)),
+                rules: Arc::new(Rules::new(&Config::default())),
+                listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
+                clients: Vec::new(),
+            }
+        }
+
+        fn run(&self) -> Running {
+            let cancelled = CancellationToken::new();
+            let (wheel, stop) = (Arc::clone(&self.wheel), cancelled.clone());
+            let task = tokio::spawn(async move { wheel.run(stop).await });
+            Running { cancelled, task }
+        }
+
         async fn connect(&mut self, ping_at: Millis) -> Arc<Connection> {
             let address = self.listener.local_addr().unwrap();
             self.clients
@@ -202,6 +253,19 @@ mod tests {
         }
     }
 
+    /// The wheel's task.
+    struct Running {
+        cancelled: CancellationToken,
+        task: JoinHandle<()>,
+    }
+
+    impl Running {
+        async fn stop(self) {
+            self.cancelled.cancel();
+            self.task.await.unwrap();
+        }
+    }
+
     fn is_late(connection: &Connection) -> bool {
         connection.closing() == Some(Closing::Disconnect(Disconnect::NO_PONG))
     }
@@ -210,16 +274,11 @@ mod tests {
     /// nobody else is; round after round, so that every slot is used again.
     #[tokio::test(start_paused = true)]
     async fn who_does_not_answer_is_found_among_those_who_do() {
-        let clock = Clock::start();
         let config = Config::default();
         let interval = config.client.ping_interval.get();
         let timeout = config.client.pong_timeout.get();
-        let mut server = Server {
-            wheel: Arc::new(Wheel::new(clock)),
-            rules: Arc::new(Rules::new(&config)),
-            listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
-            clients: Vec::new(),
-        };
+        let mut server = Server::start().await;
+        let clock = server.wheel.clock;
         let ping_at = clock.now() + 10_000;
         let answers = server.connect(ping_at).await;
         let also = server.connect(ping_at).await;
@@ -230,11 +289,7 @@ mod tests {
             silent.push(server.connect(ping_at).await);
         }
         let wheel = Arc::clone(&server.wheel);
-        let cancelled = CancellationToken::new();
-        let running = tokio::spawn({
-            let (wheel, cancelled) = (Arc::clone(&wheel), cancelled.clone());
-            async move { wheel.run(cancelled).await }
-        });
+        let running = server.run();
 
         // More than all rounds' pings are late by together: a slot each.
         let step = Duration::from_secs(2);
@@ -269,8 +324,31 @@ mod tests {
             }
             tokio::time::sleep(interval - timeout).await;
         }
-        cancelled.cancel();
-        running.await.unwrap();
+        running.stop().await;
+    }
+
+    /// The wheel sleeps until the first that it knows of; one that is due before that
+    /// wakes it, and so does one that comes when there was none.
+    #[tokio::test(start_paused = true)]
+    async fn who_is_due_before_all_others_wakes_the_wheel() {
+        let mut server = Server::start().await;
+        let running = server.run();
+        let start = server.wheel.clock.now();
+        let pings = [70_000, 40_000, 10_000, 1_000].map(|ahead| start + ahead);
+        let mut waiting = Vec::new();
+        for ping_at in pings {
+            tokio::time::sleep(Duration::from_millis(SLOT)).await;
+            waiting.push((ping_at, server.connect(ping_at).await));
+        }
+        let timeout = Config::default().client.pong_timeout.get();
+        for (ping_at, connection) in waiting.into_iter().rev() {
+            let late_at = Duration::from_millis(ping_at - server.wheel.clock.now()) + timeout;
+            tokio::time::sleep(late_at - Duration::from_millis(1)).await;
+            assert!(!is_late(&connection), "{ping_at}");
+            tokio::time::sleep(Duration::from_millis(2 * SLOT + 1)).await;
+            assert!(is_late(&connection), "{ping_at}");
+        }
+        running.stop().await;
     }
 
     #[tokio::test(start_paused = true)]
