@@ -1,9 +1,10 @@
 //! The broker of many nodes, over one Redis (or Valkey).
 //!
 //! Streams hold history, a hash each channel's position, pub/sub delivers. What
-//! must happen together happens in one script. Commands go over one connection
-//! ([`publisher`]), publications that wait together in one call ([`publications`]);
-//! others' publications come over further connections ([`subscriber`]).
+//! must happen together happens in one script. Commands go over one connection per
+//! runtime ([`lane`], [`publisher`]), publications that wait together in one call
+//! ([`publications`]); others' publications come over further connections
+//! ([`subscriber`]).
 
 mod advice;
 mod backoff;
@@ -12,6 +13,7 @@ mod connector;
 mod envelope;
 mod failure;
 mod keys;
+mod lane;
 mod publications;
 mod publisher;
 mod scripts;
@@ -31,8 +33,8 @@ use tokio::task::AbortHandle;
 
 use self::connector::Connector;
 use self::keys::Keys;
-use self::publications::Publications;
-use self::publisher::{Publisher, evalsha};
+use self::lane::{Common, Lane, Lanes};
+use self::publisher::evalsha;
 use self::scripts::Scripts;
 use self::subscriber::Subscriber;
 use crate::error::Error;
@@ -55,15 +57,10 @@ const POSITIONS: usize = 2048;
 /// connection, calls wait for it within their deadline. Its tasks end when it is
 /// dropped.
 pub struct RedisBroker {
-    config: RedisConfig,
     node: String,
-    keys: Keys,
-    scripts: Arc<Scripts>,
-    connector: Arc<Connector>,
-    publisher: Arc<Publisher>,
-    publications: Publications,
+    common: Common,
+    lanes: Lanes,
     subscribers: OnceLock<Box<[Arc<Subscriber>]>>,
-    stats: Arc<Stats>,
     runtimes: Box<[Handle]>,
     tasks: Mutex<Vec<AbortHandle>>,
 }
@@ -79,9 +76,10 @@ impl RedisBroker {
         Self::for_node(config, "", &[Handle::current()])
     }
 
-    /// A broker for a node, which gets the control messages sent to this name. The
-    /// tasks of its connections run on these runtimes, in turn: what the node publishes
-    /// and what it delivers then wakes one thread less.
+    /// A broker for a node, which gets the control messages sent to this name. Each of
+    /// these runtimes has a connection for what is asked for there, and those for
+    /// publications are spread over them: what the node publishes and what it delivers
+    /// then wakes fewer threads. Calls made elsewhere go over the first one's.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -94,49 +92,36 @@ impl RedisBroker {
         runtimes: &[Handle],
     ) -> Result<Self> {
         config.check()?;
-        let stats = Arc::new(Stats::default());
-        let scripts = Arc::new(Scripts::new());
-        let connector = Arc::new(Connector::new(&config)?);
-        let (publisher, keeper) = Publisher::new(
-            Arc::clone(&connector),
-            Arc::clone(&scripts),
-            Arc::clone(&stats),
-            config.io_timeout,
-        );
-        let publisher = Arc::new(publisher);
-        let keeper = runtimes[0].spawn(keeper).abort_handle();
-        let keys = Keys::new(&config.prefix);
-        let publications = Publications::new(
-            keys.clone(),
-            Arc::clone(&scripts),
-            Arc::clone(&publisher),
-            Arc::clone(&stats),
-            config.io_timeout,
-        );
-        Ok(Self {
-            keys,
-            node: node.into(),
+        let common = Common {
+            keys: Keys::new(&config.prefix),
+            scripts: Arc::new(Scripts::new()),
+            connector: Arc::new(Connector::new(&config)?),
+            stats: Arc::new(Stats::default()),
             config,
-            scripts,
-            connector,
-            publisher,
-            publications,
+        };
+        Ok(Self {
+            node: node.into(),
+            lanes: Lanes::new(&common, runtimes),
+            common,
             subscribers: OnceLock::new(),
-            stats,
             runtimes: runtimes.into(),
-            tasks: Mutex::new(vec![keeper]),
+            tasks: Mutex::default(),
         })
     }
 
     /// What it did so far, for metrics.
     pub fn stats(&self) -> &Stats {
-        &self.stats
+        &self.common.stats
     }
 
     /// What an operator should change about this Redis; empty if all is well.
     /// Settings that the user may not read are passed over.
     pub async fn advise(&self) -> Vec<String> {
-        advice::advise(&self.publisher).await
+        advice::advise(&self.lane().publisher).await
+    }
+
+    fn lane(&self) -> &Lane {
+        self.lanes.here()
     }
 
     fn subscriber(&self, channel: &str) -> Result<&Subscriber> {
@@ -153,8 +138,8 @@ impl RedisBroker {
     async fn send(&self, name: &str, message: &[u8]) -> Result<()> {
         let mut command = redis::cmd("PUBLISH");
         command.arg(name).arg(message);
-        self.publisher.command::<i64>(&command).await?;
-        Stats::count(&self.stats.publishes);
+        self.lane().publisher.command::<i64>(&command).await?;
+        Stats::count(&self.common.stats.publishes);
         Ok(())
     }
 
@@ -164,16 +149,19 @@ impl RedisBroker {
         key: &str,
         request: PublishRequest,
     ) -> Result<Published> {
-        let mut command = evalsha(&self.scripts.publish_once, 1);
+        let mut command = evalsha(&self.common.scripts.publish_once, 1);
         command
-            .arg(self.keys.idempotency(channel, key))
-            .arg(self.keys.publications(channel))
+            .arg(self.common.keys.idempotency(channel, key))
+            .arg(self.common.keys.publications(channel))
             .arg(envelope::encode_publication(request, unix_millis()))
             .arg(millis(IDEMPOTENCY_TTL));
-        let answer = self.publisher.script(&self.scripts.publish_once, &command);
+        let answer = self
+            .lane()
+            .publisher
+            .script(&self.common.scripts.publish_once, &command);
         let suppressed: bool = answer.await?;
         if !suppressed {
-            Stats::count(&self.stats.publishes);
+            Stats::count(&self.common.stats.publishes);
         }
         Ok(Published {
             position: None,
@@ -182,7 +170,7 @@ impl RedisBroker {
     }
 
     fn presence_command(&self, script: &redis::Script, channel: &str) -> Cmd {
-        let keys = self.keys.presence(channel);
+        let keys = self.common.keys.presence(channel);
         let mut command = evalsha(script, keys.len());
         command.arg(&keys);
         command
@@ -200,7 +188,7 @@ impl Drop for RedisBroker {
 impl std::fmt::Debug for RedisBroker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RedisBroker")
-            .field("config", &self.config)
+            .field("config", &self.common.config)
             .field("node", &self.node)
             .field("available", &self.is_available())
             .finish_non_exhaustive()
@@ -215,28 +203,30 @@ impl Broker for RedisBroker {
         let subscriber = |index: usize| {
             // One of them also gets the control messages.
             let control = match index {
-                0 if self.node.is_empty() => vec![self.keys.control()],
-                0 => vec![self.keys.control(), self.keys.node(&self.node)],
+                0 if self.node.is_empty() => vec![self.common.keys.control()],
+                0 => vec![
+                    self.common.keys.control(),
+                    self.common.keys.node(&self.node),
+                ],
                 _ => Vec::new(),
             };
             Arc::new(Subscriber::new(
-                self.keys.clone(),
+                self.common.keys.clone(),
                 control,
-                Arc::clone(&self.stats),
+                Arc::clone(&self.common.stats),
                 Arc::clone(&handler),
-                self.config.io_timeout,
+                self.common.config.io_timeout,
             ))
         };
-        let subscribers: Box<[_]> = (0..self.config.subscriber_connections)
+        let subscribers: Box<[_]> = (0..self.common.config.subscriber_connections)
             .map(subscriber)
             .collect();
         let running = || Error::Invalid("the broker runs already".into());
         self.subscribers.set(subscribers).map_err(|_| running())?;
         let subscribers = self.subscribers.get().expect("it was just set");
-        // The first is after that of the connection for commands.
-        let runtimes = self.runtimes.iter().cycle().skip(1);
+        let runtimes = self.runtimes.iter().cycle();
         for (subscriber, runtime) in subscribers.iter().zip(runtimes) {
-            let task = Arc::clone(subscriber).run(Arc::clone(&self.connector));
+            let task = Arc::clone(subscriber).run(Arc::clone(&self.common.connector));
             self.tasks.lock().push(runtime.spawn(task).abort_handle());
         }
         let available = async {
@@ -244,7 +234,7 @@ impl Broker for RedisBroker {
                 subscriber.available().await;
             }
         };
-        let waited = tokio::time::timeout(self.config.io_timeout, available).await;
+        let waited = tokio::time::timeout(self.common.config.io_timeout, available).await;
         if waited.is_err() {
             tracing::warn!("redis is not available yet; going on without it for now");
         }
@@ -262,14 +252,17 @@ impl Broker for RedisBroker {
 
     async fn publish(&self, channel: &str, mut request: PublishRequest) -> Result<Published> {
         if let Some(policy) = request.history {
-            return self.publications.publish(channel, policy, request).await;
+            let publications = &self.lane().publications;
+            let answer = publications.begin(channel, policy, request)?;
+            return publications.answered(answer).await;
         }
         if let Some(key) = request.idempotency_key.take() {
-            return self.publish_once(channel, &key, request).await;
+            // Boxed: what is rare takes no room in what is not.
+            return Box::pin(self.publish_once(channel, &key, request)).await;
         }
         let envelope = envelope::encode_publication(request, unix_millis());
         let message = envelope::with_empty_header(&envelope);
-        self.send(&self.keys.publications(channel), &message)
+        self.send(&self.common.keys.publications(channel), &message)
             .await?;
         Ok(Published {
             position: None,
@@ -284,23 +277,26 @@ impl Broker for RedisBroker {
         request: PublishRequest,
     ) -> Result<PublishedAt> {
         let policy = check_publish_at(position, &request)?;
-        let mut command = evalsha(&self.scripts.publish_at, 2);
+        let mut command = evalsha(&self.common.scripts.publish_at, 2);
         command
-            .arg(self.keys.history(channel))
-            .arg(self.keys.meta(channel))
-            .arg(self.keys.publications(channel))
+            .arg(self.common.keys.history(channel))
+            .arg(self.common.keys.meta(channel))
+            .arg(self.common.keys.publications(channel))
             .arg(envelope::encode_publication(request, unix_millis()))
             .arg(policy.size)
             .arg(millis(policy.ttl))
             .arg(millis(meta_ttl(policy.meta_ttl).max(policy.ttl)))
             .arg(&*position.epoch)
             .arg(position.offset);
-        let answer = self.publisher.script(&self.scripts.publish_at, &command);
+        let answer = self
+            .lane()
+            .publisher
+            .script(&self.common.scripts.publish_at, &command);
         let answer: Vec<String> = answer.await?;
         let mut answer = answer.iter().map(String::as_str);
         match (answer.next(), answer.next().map(str::parse)) {
             (Some("appended"), None) => {
-                Stats::count(&self.stats.publishes);
+                Stats::count(&self.common.stats.publishes);
                 Ok(PublishedAt::Appended)
             }
             (Some("there"), None) => Ok(PublishedAt::AlreadyThere),
@@ -311,14 +307,17 @@ impl Broker for RedisBroker {
 
     async fn anchor(&self, channel: &str, position: &Position, ttl: Duration) -> Result<Position> {
         check_position(position)?;
-        let mut command = evalsha(&self.scripts.anchor, 2);
+        let mut command = evalsha(&self.common.scripts.anchor, 2);
         command
-            .arg(self.keys.history(channel))
-            .arg(self.keys.meta(channel))
+            .arg(self.common.keys.history(channel))
+            .arg(self.common.keys.meta(channel))
             .arg(&*position.epoch)
             .arg(position.offset)
             .arg(millis(meta_ttl(ttl)));
-        let offset = self.publisher.script(&self.scripts.anchor, &command);
+        let offset = self
+            .lane()
+            .publisher
+            .script(&self.common.scripts.anchor, &command);
         Ok(Position {
             epoch: Arc::clone(&position.epoch),
             offset: offset.await?,
@@ -339,17 +338,20 @@ impl Broker for RedisBroker {
                 ("xrevrange", from, "-".to_owned())
             }
         };
-        let mut command = evalsha(&self.scripts.history, 2);
+        let mut command = evalsha(&self.common.scripts.history, 2);
         command
-            .arg(self.keys.history(channel))
-            .arg(self.keys.meta(channel))
+            .arg(self.common.keys.history(channel))
+            .arg(self.common.keys.meta(channel))
             .arg(&*new_epoch())
             .arg(millis(meta_ttl(request.meta_ttl)))
             .arg(order)
             .arg(from)
             .arg(to)
             .arg(request.limit.map(|n| n.to_string()).unwrap_or_default());
-        let answer = self.publisher.script(&self.scripts.history, &command);
+        let answer = self
+            .lane()
+            .publisher
+            .script(&self.common.scripts.history, &command);
         decode_history(answer.await?).ok_or_else(not_understood)
     }
 
@@ -358,10 +360,11 @@ impl Broker for RedisBroker {
         for channels in channels.chunks(POSITIONS) {
             let mut commands = pipe();
             for channel in channels {
-                let meta = self.keys.meta(channel);
+                let meta = self.common.keys.meta(channel);
                 commands.cmd("HMGET").arg(meta).arg(&["e", "s"]);
             }
-            let answer: Vec<Vec<Option<String>>> = self.publisher.pipeline(&commands).await?;
+            let answer: Vec<Vec<Option<String>>> =
+                self.lane().publisher.pipeline(&commands).await?;
             for fields in answer {
                 let position = match fields.as_slice() {
                     [None, _] => None,
@@ -385,8 +388,8 @@ impl Broker for RedisBroker {
 
     async fn remove_history(&self, channel: &str) -> Result<()> {
         let mut command = redis::cmd("DEL");
-        command.arg(self.keys.history(channel));
-        self.publisher.command(&command).await
+        command.arg(self.common.keys.history(channel));
+        self.lane().publisher.command(&command).await
     }
 
     async fn publish_membership(
@@ -396,40 +399,41 @@ impl Broker for RedisBroker {
         info: &ClientInfo,
     ) -> Result<()> {
         let message = envelope::encode_membership(joined, info);
-        self.send(&self.keys.publications(channel), &message).await
+        self.send(&self.common.keys.publications(channel), &message)
+            .await
     }
 
     async fn add_presence(&self, channel: &str, info: &ClientInfo, ttl: Duration) -> Result<()> {
-        let script = &self.scripts.presence_add;
+        let script = &self.common.scripts.presence_add;
         let mut command = self.presence_command(script, channel);
         command
             .arg(&info.client)
             .arg(&info.user)
             .arg(envelope::encode_info(info))
             .arg(millis(ttl));
-        self.publisher.script(script, &command).await
+        self.lane().publisher.script(script, &command).await
     }
 
     async fn remove_presence(&self, channel: &str, client: &str, _user: &str) -> Result<()> {
-        let script = &self.scripts.presence_remove;
+        let script = &self.common.scripts.presence_remove;
         let mut command = self.presence_command(script, channel);
         command.arg(client);
-        self.publisher.script(script, &command).await
+        self.lane().publisher.script(script, &command).await
     }
 
     async fn presence(&self, channel: &str) -> Result<Vec<ClientInfo>> {
-        let script = &self.scripts.presence_get;
+        let script = &self.common.scripts.presence_get;
         let command = self.presence_command(script, channel);
-        let infos: Vec<Vec<u8>> = self.publisher.script(script, &command).await?;
+        let infos: Vec<Vec<u8>> = self.lane().publisher.script(script, &command).await?;
         let infos = infos.into_iter().map(Bytes::from);
         let infos: Option<Vec<_>> = infos.map(envelope::decode_info).collect();
         infos.ok_or_else(not_understood)
     }
 
     async fn presence_stats(&self, channel: &str) -> Result<PresenceStats> {
-        let script = &self.scripts.presence_stats;
+        let script = &self.common.scripts.presence_stats;
         let command = self.presence_command(script, channel);
-        let (num_clients, num_users) = self.publisher.script(script, &command).await?;
+        let (num_clients, num_users) = self.lane().publisher.script(script, &command).await?;
         Ok(PresenceStats {
             num_clients,
             num_users,
@@ -438,15 +442,15 @@ impl Broker for RedisBroker {
 
     async fn publish_control(&self, node: Option<&str>, message: Bytes) -> Result<()> {
         let name = match node {
-            Some(node) => self.keys.node(node),
-            None => self.keys.control(),
+            Some(node) => self.common.keys.node(node),
+            None => self.common.keys.control(),
         };
         self.send(&name, &message).await
     }
 
     fn is_available(&self) -> bool {
         let subscribers = self.subscribers.get().map_or(&[][..], |s| s);
-        self.publisher.is_available() && subscribers.iter().all(|s| s.is_available())
+        self.lanes.are_available() && subscribers.iter().all(|s| s.is_available())
     }
 }
 

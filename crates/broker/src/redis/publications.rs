@@ -5,8 +5,8 @@
 //! published while a call is under way waits for the next one and goes with it.
 //! Nothing waits for company: when no call is under way, a publication makes its own
 //! at once, and when much waits, the next call leaves before the last is answered.
-//! One task makes all calls, so publications reach Redis in the order in which they
-//! were begun.
+//! One task makes all calls of a runtime, so its publications reach Redis in the order
+//! in which they were begun.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -103,14 +103,17 @@ impl Publications {
         }
     }
 
-    /// Publishes, and waits for what becomes of it. Given up before it was sent, it is
-    /// not sent.
-    pub(super) async fn publish(
+    /// Has a publication sent. What becomes of it is to be waited for with
+    /// [`answered`](Self::answered); given up before it was sent, it is not sent.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if too many wait already.
+    pub(super) fn begin(
         &self,
         channel: &str,
         policy: HistoryPolicy,
         mut request: PublishRequest,
-    ) -> Result<Published> {
+    ) -> Result<Answer> {
         let (answer, answered) = oneshot::channel();
         let idempotency_key = request.idempotency_key.take();
         let version = request.version;
@@ -124,11 +127,9 @@ impl Publications {
             version_epoch,
             answer,
         };
-        let pushed = self.shared.queue.lock().push(waiting);
-        let stats = &self.shared.stats;
-        match pushed {
+        match self.shared.queue.lock().push(waiting) {
             Pushed::Refused => {
-                Stats::count(&stats.errors);
+                Stats::count(&self.shared.stats.errors);
                 let text = "too many publications wait for redis";
                 return Err(Error::Unavailable(text.into()));
             }
@@ -137,7 +138,13 @@ impl Publications {
             Pushed::Much => self.shared.much_waits.notify_one(),
             Pushed::Waits => {}
         }
-        match timeout(self.shared.io_timeout, answered).await {
+        Ok(answered)
+    }
+
+    /// Waits for what becomes of a publication.
+    pub(super) async fn answered(&self, answer: Answer) -> Result<Published> {
+        let stats = &self.shared.stats;
+        match timeout(self.shared.io_timeout, answer).await {
             Ok(Ok(published)) => {
                 if let Ok(published) = &published
                     && !published.suppressed
@@ -155,6 +162,9 @@ impl Publications {
         }
     }
 }
+
+/// Where what becomes of a publication arrives.
+pub(super) type Answer = oneshot::Receiver<Result<Published>>;
 
 #[derive(Debug, PartialEq)]
 enum Pushed {

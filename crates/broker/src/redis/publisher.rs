@@ -1,6 +1,6 @@
-//! The connection for commands: publish, history, presence.
+//! A connection for commands: publish, history, presence.
 //!
-//! Calls of all tasks share one connection; what is issued at the same time goes
+//! Calls of all tasks of a runtime share it; what is issued at the same time goes
 //! out in one write. A task of its own keeps the connection: it connects, asks for
 //! signs of life and connects again, for ever.
 

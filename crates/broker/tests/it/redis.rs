@@ -13,7 +13,7 @@ use broker::{
 };
 use bytes::Bytes;
 use testkit::RedisServer;
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, Runtime};
 
 broker::contract_tests!(nodes);
 
@@ -48,6 +48,52 @@ fn text(text: &'static str) -> PublishRequest {
         data: Bytes::from_static(text.as_bytes()),
         ..PublishRequest::default()
     }
+}
+
+/// No other thread is woken for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_asked_for_on_a_runtime_goes_over_its_own_connection() {
+    let server = RedisServer::start().await;
+    let other = runtime();
+    let runtimes = [Handle::current(), other.handle().clone()];
+    let broker = RedisBroker::for_node(config(&server), "node", &runtimes).unwrap();
+    let broker = Arc::new(broker);
+    // A call of its own kind on each, and one from neither, which is the first's.
+    broker.presence_stats("room:1").await.unwrap();
+    let there = Arc::clone(&broker);
+    let publishing = async move { there.publish("room:1", text("there")).await };
+    other.spawn(publishing).await.unwrap().unwrap();
+    let last_commands = last_commands(&server).await;
+    assert_eq!(last_commands, ["evalsha", "publish"], "on one each");
+    let elsewhere = runtime();
+    let from_there = Arc::clone(&broker);
+    let removing = async move { from_there.remove_history("room:1").await };
+    elsewhere.spawn(removing).await.unwrap().unwrap();
+    let last_commands = self::last_commands(&server).await;
+    assert_eq!(last_commands, ["del", "publish"], "on the first");
+    for runtime in [other, elsewhere] {
+        runtime.shutdown_background();
+    }
+}
+
+fn runtime() -> Runtime {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime")
+}
+
+/// The last command of each connection, in alphabetical order.
+async fn last_commands(server: &RedisServer) -> Vec<String> {
+    let clients = server.command("CLIENT LIST").await;
+    let words = clients.split_ascii_whitespace();
+    let commands = words.filter_map(|word| word.strip_prefix("cmd="));
+    let others = commands.filter(|command| !command.starts_with("client"));
+    let mut others: Vec<_> = others.map(str::to_owned).collect();
+    others.sort_unstable();
+    others
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
