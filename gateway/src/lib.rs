@@ -25,6 +25,7 @@ mod deliveries;
 mod drain;
 mod http;
 mod hub;
+mod listen;
 mod metrics;
 mod namespaces;
 mod node;
@@ -40,7 +41,7 @@ mod websocket;
 mod wheel;
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -115,8 +116,12 @@ impl Gateway {
             .http_server
             .internal()
             .context("http_server.internal_address")?;
-        let listener = server::bind(public).with_context(|| format!("listening on {public}"))?;
-        let address = listener.local_addr()?;
+        let listen = |address, threads| {
+            listen::listen(address, threads).with_context(|| format!("listening on {address}"))
+        };
+        let threads = reactors.iter().len();
+        let listeners = listen(public, threads)?;
+        let address = listeners[0].local_addr()?;
 
         let parts = Parts {
             id,
@@ -142,9 +147,8 @@ impl Gateway {
             runtime::admin::router_at(&paths, Arc::new(registry), reasons)
         };
         let operators = http::operator_routes(&node, admin);
-        let serve = |listener: &std::net::TcpListener, tls: Option<Arc<_>>, site: &Site| {
-            for reactor in node.reactors.iter() {
-                let listener = listener.try_clone().context("sharing a listener")?;
+        let serve = |listeners: Vec<TcpListener>, tls: Option<Arc<_>>, site: &Site| {
+            for (reactor, listener) in node.reactors.iter().zip(listeners) {
                 let serving = server::serve(
                     listener,
                     tls.clone(),
@@ -154,20 +158,18 @@ impl Gateway {
                 );
                 node.tasks.spawn_on(serving, reactor.handle());
             }
-            anyhow::Ok(())
         };
         let internal_address = match internal {
             None => {
-                serve(&listener, tls, &Site::public(&node, operators))?;
+                serve(listeners, tls, &Site::public(&node, operators));
                 None
             }
             Some(internal) => {
-                let second =
-                    server::bind(internal).with_context(|| format!("listening on {internal}"))?;
-                let address = second.local_addr()?;
+                let second = listen(internal, threads)?;
+                let address = second[0].local_addr()?;
                 let external = http::external_routes(&node);
-                serve(&listener, tls, &Site::public(&node, external))?;
-                serve(&second, None, &Site::internal(&node, operators))?;
+                serve(listeners, tls, &Site::public(&node, external));
+                serve(second, None, &Site::internal(&node, operators));
                 Some(address)
             }
         };

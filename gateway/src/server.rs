@@ -1,11 +1,10 @@
-//! Listeners: accepts connections, ends TLS, and looks at what comes first. A good
+//! Accepts connections, ends TLS, and looks at what comes first. A good
 //! WebSocket handshake becomes a connection on the spot, in the same task; with
 //! everything else HTTP is spoken.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -36,30 +35,11 @@ const REQUEST_HEAD: Duration = Duration::from_secs(10);
 const REQUEST_BUFFER: usize = 32 * 1024;
 /// After this pause a listener that ran out of descriptors tries again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Connections that may wait to be accepted.
-const BACKLOG: u32 = 8_192;
 
 thread_local! {
     /// What comes first is received here. Larger than a record of TLS, so that
     /// nothing decrypted is left behind.
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; REQUEST_BUFFER].into_boxed_slice());
-}
-
-/// Binds an address.
-///
-/// # Errors
-/// The operating system's.
-pub(crate) fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    let socket = if address.is_ipv4() {
-        tokio::net::TcpSocket::new_v4()?
-    } else {
-        tokio::net::TcpSocket::new_v6()?
-    };
-    socket.set_reuseaddr(true)?;
-    // What is accepted inherits it.
-    socket.set_nodelay(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)?.into_std()
 }
 
 /// What all connections of a listener share.
@@ -201,21 +181,5 @@ async fn http<S: Stream>(received: Bytes, stream: S, listener: Arc<Listener>) {
     };
     if let Err(error) = served {
         tracing::debug!(client.address = %peer, %error, "HTTP connection ended");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A call less for each connection than setting it on what was accepted.
-    #[tokio::test]
-    async fn accepted_streams_inherit_that_small_writes_do_not_wait() {
-        let listener = TcpListener::from_std(bind(([127, 0, 0, 1], 0).into()).unwrap()).unwrap();
-        let address = listener.local_addr().unwrap();
-        let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
-        let (accepted, _) = accepted.unwrap();
-        assert!(accepted.nodelay().unwrap());
-        drop(client);
     }
 }
