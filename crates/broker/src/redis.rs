@@ -33,8 +33,8 @@ use tokio::task::AbortHandle;
 
 use self::connector::Connector;
 use self::keys::Keys;
-use self::lane::{Common, Lane, Lanes};
-use self::publisher::evalsha;
+use self::lane::{Lane, Lanes};
+use self::publisher::{Publisher, evalsha};
 use self::scripts::Scripts;
 use self::subscriber::Subscriber;
 use crate::error::Error;
@@ -57,10 +57,14 @@ const POSITIONS: usize = 2048;
 /// connection, calls wait for it within their deadline. Its tasks end when it is
 /// dropped.
 pub struct RedisBroker {
+    config: RedisConfig,
     node: String,
-    common: Common,
+    keys: Keys,
+    scripts: Arc<Scripts>,
+    connector: Arc<Connector>,
     lanes: Lanes,
     subscribers: OnceLock<Box<[Arc<Subscriber>]>>,
+    stats: Arc<Stats>,
     runtimes: Box<[Handle]>,
     tasks: Mutex<Vec<AbortHandle>>,
 }
@@ -92,18 +96,23 @@ impl RedisBroker {
         runtimes: &[Handle],
     ) -> Result<Self> {
         config.check()?;
-        let common = Common {
-            keys: Keys::new(&config.prefix),
-            scripts: Arc::new(Scripts::new()),
-            connector: Arc::new(Connector::new(&config)?),
-            stats: Arc::new(Stats::default()),
-            config,
-        };
+        let stats = Arc::new(Stats::default());
+        let scripts = Arc::new(Scripts::new());
+        let connector = Arc::new(Connector::new(&config)?);
+        let keys = Keys::new(&config.prefix);
+        let lanes = Lanes::new(runtimes, |runtime| {
+            let io_timeout = config.io_timeout;
+            Lane::new(runtime, &keys, &scripts, &connector, &stats, io_timeout)
+        });
         Ok(Self {
+            keys,
             node: node.into(),
-            lanes: Lanes::new(&common, runtimes),
-            common,
+            config,
+            scripts,
+            connector,
+            lanes,
             subscribers: OnceLock::new(),
+            stats,
             runtimes: runtimes.into(),
             tasks: Mutex::default(),
         })
@@ -111,17 +120,18 @@ impl RedisBroker {
 
     /// What it did so far, for metrics.
     pub fn stats(&self) -> &Stats {
-        &self.common.stats
+        &self.stats
     }
 
     /// What an operator should change about this Redis; empty if all is well.
     /// Settings that the user may not read are passed over.
     pub async fn advise(&self) -> Vec<String> {
-        advice::advise(&self.lane().publisher).await
+        advice::advise(self.publisher()).await
     }
 
-    fn lane(&self) -> &Lane {
-        self.lanes.here()
+    /// The connection for commands that are asked for here.
+    fn publisher(&self) -> &Publisher {
+        &self.lanes.here().publisher
     }
 
     fn subscriber(&self, channel: &str) -> Result<&Subscriber> {
@@ -138,8 +148,8 @@ impl RedisBroker {
     async fn send(&self, name: &str, message: &[u8]) -> Result<()> {
         let mut command = redis::cmd("PUBLISH");
         command.arg(name).arg(message);
-        self.lane().publisher.command::<i64>(&command).await?;
-        Stats::count(&self.common.stats.publishes);
+        self.publisher().command::<i64>(&command).await?;
+        Stats::count(&self.stats.publishes);
         Ok(())
     }
 
@@ -149,19 +159,18 @@ impl RedisBroker {
         key: &str,
         request: PublishRequest,
     ) -> Result<Published> {
-        let mut command = evalsha(&self.common.scripts.publish_once, 1);
+        let mut command = evalsha(&self.scripts.publish_once, 1);
         command
-            .arg(self.common.keys.idempotency(channel, key))
-            .arg(self.common.keys.publications(channel))
+            .arg(self.keys.idempotency(channel, key))
+            .arg(self.keys.publications(channel))
             .arg(envelope::encode_publication(request, unix_millis()))
             .arg(millis(IDEMPOTENCY_TTL));
         let answer = self
-            .lane()
-            .publisher
-            .script(&self.common.scripts.publish_once, &command);
+            .publisher()
+            .script(&self.scripts.publish_once, &command);
         let suppressed: bool = answer.await?;
         if !suppressed {
-            Stats::count(&self.common.stats.publishes);
+            Stats::count(&self.stats.publishes);
         }
         Ok(Published {
             position: None,
@@ -170,7 +179,7 @@ impl RedisBroker {
     }
 
     fn presence_command(&self, script: &redis::Script, channel: &str) -> Cmd {
-        let keys = self.common.keys.presence(channel);
+        let keys = self.keys.presence(channel);
         let mut command = evalsha(script, keys.len());
         command.arg(&keys);
         command
@@ -188,7 +197,7 @@ impl Drop for RedisBroker {
 impl std::fmt::Debug for RedisBroker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RedisBroker")
-            .field("config", &self.common.config)
+            .field("config", &self.config)
             .field("node", &self.node)
             .field("available", &self.is_available())
             .finish_non_exhaustive()
@@ -203,22 +212,19 @@ impl Broker for RedisBroker {
         let subscriber = |index: usize| {
             // One of them also gets the control messages.
             let control = match index {
-                0 if self.node.is_empty() => vec![self.common.keys.control()],
-                0 => vec![
-                    self.common.keys.control(),
-                    self.common.keys.node(&self.node),
-                ],
+                0 if self.node.is_empty() => vec![self.keys.control()],
+                0 => vec![self.keys.control(), self.keys.node(&self.node)],
                 _ => Vec::new(),
             };
             Arc::new(Subscriber::new(
-                self.common.keys.clone(),
+                self.keys.clone(),
                 control,
-                Arc::clone(&self.common.stats),
+                Arc::clone(&self.stats),
                 Arc::clone(&handler),
-                self.common.config.io_timeout,
+                self.config.io_timeout,
             ))
         };
-        let subscribers: Box<[_]> = (0..self.common.config.subscriber_connections)
+        let subscribers: Box<[_]> = (0..self.config.subscriber_connections)
             .map(subscriber)
             .collect();
         let running = || Error::Invalid("the broker runs already".into());
@@ -226,7 +232,7 @@ impl Broker for RedisBroker {
         let subscribers = self.subscribers.get().expect("it was just set");
         let runtimes = self.runtimes.iter().cycle();
         for (subscriber, runtime) in subscribers.iter().zip(runtimes) {
-            let task = Arc::clone(subscriber).run(Arc::clone(&self.common.connector));
+            let task = Arc::clone(subscriber).run(Arc::clone(&self.connector));
             self.tasks.lock().push(runtime.spawn(task).abort_handle());
         }
         let available = async {
@@ -234,7 +240,7 @@ impl Broker for RedisBroker {
                 subscriber.available().await;
             }
         };
-        let waited = tokio::time::timeout(self.common.config.io_timeout, available).await;
+        let waited = tokio::time::timeout(self.config.io_timeout, available).await;
         if waited.is_err() {
             tracing::warn!("redis is not available yet; going on without it for now");
         }
@@ -252,7 +258,7 @@ impl Broker for RedisBroker {
 
     async fn publish(&self, channel: &str, mut request: PublishRequest) -> Result<Published> {
         if let Some(policy) = request.history {
-            let publications = &self.lane().publications;
+            let publications = &self.lanes.here().publications;
             let answer = publications.begin(channel, policy, request)?;
             return publications.answered(answer).await;
         }
@@ -262,7 +268,7 @@ impl Broker for RedisBroker {
         }
         let envelope = envelope::encode_publication(request, unix_millis());
         let message = envelope::with_empty_header(&envelope);
-        self.send(&self.common.keys.publications(channel), &message)
+        self.send(&self.keys.publications(channel), &message)
             .await?;
         Ok(Published {
             position: None,
@@ -277,26 +283,23 @@ impl Broker for RedisBroker {
         request: PublishRequest,
     ) -> Result<PublishedAt> {
         let policy = check_publish_at(position, &request)?;
-        let mut command = evalsha(&self.common.scripts.publish_at, 2);
+        let mut command = evalsha(&self.scripts.publish_at, 2);
         command
-            .arg(self.common.keys.history(channel))
-            .arg(self.common.keys.meta(channel))
-            .arg(self.common.keys.publications(channel))
+            .arg(self.keys.history(channel))
+            .arg(self.keys.meta(channel))
+            .arg(self.keys.publications(channel))
             .arg(envelope::encode_publication(request, unix_millis()))
             .arg(policy.size)
             .arg(millis(policy.ttl))
             .arg(millis(meta_ttl(policy.meta_ttl).max(policy.ttl)))
             .arg(&*position.epoch)
             .arg(position.offset);
-        let answer = self
-            .lane()
-            .publisher
-            .script(&self.common.scripts.publish_at, &command);
+        let answer = self.publisher().script(&self.scripts.publish_at, &command);
         let answer: Vec<String> = answer.await?;
         let mut answer = answer.iter().map(String::as_str);
         match (answer.next(), answer.next().map(str::parse)) {
             (Some("appended"), None) => {
-                Stats::count(&self.common.stats.publishes);
+                Stats::count(&self.stats.publishes);
                 Ok(PublishedAt::Appended)
             }
             (Some("there"), None) => Ok(PublishedAt::AlreadyThere),
@@ -307,17 +310,14 @@ impl Broker for RedisBroker {
 
     async fn anchor(&self, channel: &str, position: &Position, ttl: Duration) -> Result<Position> {
         check_position(position)?;
-        let mut command = evalsha(&self.common.scripts.anchor, 2);
+        let mut command = evalsha(&self.scripts.anchor, 2);
         command
-            .arg(self.common.keys.history(channel))
-            .arg(self.common.keys.meta(channel))
+            .arg(self.keys.history(channel))
+            .arg(self.keys.meta(channel))
             .arg(&*position.epoch)
             .arg(position.offset)
             .arg(millis(meta_ttl(ttl)));
-        let offset = self
-            .lane()
-            .publisher
-            .script(&self.common.scripts.anchor, &command);
+        let offset = self.publisher().script(&self.scripts.anchor, &command);
         Ok(Position {
             epoch: Arc::clone(&position.epoch),
             offset: offset.await?,
@@ -338,20 +338,17 @@ impl Broker for RedisBroker {
                 ("xrevrange", from, "-".to_owned())
             }
         };
-        let mut command = evalsha(&self.common.scripts.history, 2);
+        let mut command = evalsha(&self.scripts.history, 2);
         command
-            .arg(self.common.keys.history(channel))
-            .arg(self.common.keys.meta(channel))
+            .arg(self.keys.history(channel))
+            .arg(self.keys.meta(channel))
             .arg(&*new_epoch())
             .arg(millis(meta_ttl(request.meta_ttl)))
             .arg(order)
             .arg(from)
             .arg(to)
             .arg(request.limit.map(|n| n.to_string()).unwrap_or_default());
-        let answer = self
-            .lane()
-            .publisher
-            .script(&self.common.scripts.history, &command);
+        let answer = self.publisher().script(&self.scripts.history, &command);
         decode_history(answer.await?).ok_or_else(not_understood)
     }
 
@@ -360,11 +357,10 @@ impl Broker for RedisBroker {
         for channels in channels.chunks(POSITIONS) {
             let mut commands = pipe();
             for channel in channels {
-                let meta = self.common.keys.meta(channel);
+                let meta = self.keys.meta(channel);
                 commands.cmd("HMGET").arg(meta).arg(&["e", "s"]);
             }
-            let answer: Vec<Vec<Option<String>>> =
-                self.lane().publisher.pipeline(&commands).await?;
+            let answer: Vec<Vec<Option<String>>> = self.publisher().pipeline(&commands).await?;
             for fields in answer {
                 let position = match fields.as_slice() {
                     [None, _] => None,
@@ -388,8 +384,8 @@ impl Broker for RedisBroker {
 
     async fn remove_history(&self, channel: &str) -> Result<()> {
         let mut command = redis::cmd("DEL");
-        command.arg(self.common.keys.history(channel));
-        self.lane().publisher.command(&command).await
+        command.arg(self.keys.history(channel));
+        self.publisher().command(&command).await
     }
 
     async fn publish_membership(
@@ -399,41 +395,40 @@ impl Broker for RedisBroker {
         info: &ClientInfo,
     ) -> Result<()> {
         let message = envelope::encode_membership(joined, info);
-        self.send(&self.common.keys.publications(channel), &message)
-            .await
+        self.send(&self.keys.publications(channel), &message).await
     }
 
     async fn add_presence(&self, channel: &str, info: &ClientInfo, ttl: Duration) -> Result<()> {
-        let script = &self.common.scripts.presence_add;
+        let script = &self.scripts.presence_add;
         let mut command = self.presence_command(script, channel);
         command
             .arg(&info.client)
             .arg(&info.user)
             .arg(envelope::encode_info(info))
             .arg(millis(ttl));
-        self.lane().publisher.script(script, &command).await
+        self.publisher().script(script, &command).await
     }
 
     async fn remove_presence(&self, channel: &str, client: &str, _user: &str) -> Result<()> {
-        let script = &self.common.scripts.presence_remove;
+        let script = &self.scripts.presence_remove;
         let mut command = self.presence_command(script, channel);
         command.arg(client);
-        self.lane().publisher.script(script, &command).await
+        self.publisher().script(script, &command).await
     }
 
     async fn presence(&self, channel: &str) -> Result<Vec<ClientInfo>> {
-        let script = &self.common.scripts.presence_get;
+        let script = &self.scripts.presence_get;
         let command = self.presence_command(script, channel);
-        let infos: Vec<Vec<u8>> = self.lane().publisher.script(script, &command).await?;
+        let infos: Vec<Vec<u8>> = self.publisher().script(script, &command).await?;
         let infos = infos.into_iter().map(Bytes::from);
         let infos: Option<Vec<_>> = infos.map(envelope::decode_info).collect();
         infos.ok_or_else(not_understood)
     }
 
     async fn presence_stats(&self, channel: &str) -> Result<PresenceStats> {
-        let script = &self.common.scripts.presence_stats;
+        let script = &self.scripts.presence_stats;
         let command = self.presence_command(script, channel);
-        let (num_clients, num_users) = self.lane().publisher.script(script, &command).await?;
+        let (num_clients, num_users) = self.publisher().script(script, &command).await?;
         Ok(PresenceStats {
             num_clients,
             num_users,
@@ -442,8 +437,8 @@ impl Broker for RedisBroker {
 
     async fn publish_control(&self, node: Option<&str>, message: Bytes) -> Result<()> {
         let name = match node {
-            Some(node) => self.common.keys.node(node),
-            None => self.common.keys.control(),
+            Some(node) => self.keys.node(node),
+            None => self.keys.control(),
         };
         self.send(&name, &message).await
     }

@@ -3,26 +3,17 @@
 //! one costs both a wake-up, and the answer the same again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::runtime::{self, Handle};
 use tokio::task::AbortHandle;
 
-use super::config::RedisConfig;
 use super::connector::Connector;
 use super::keys::Keys;
 use super::publications::Publications;
 use super::publisher::Publisher;
 use super::scripts::Scripts;
 use super::stats::Stats;
-
-/// What the lanes of a broker share.
-pub(super) struct Common {
-    pub(super) config: RedisConfig,
-    pub(super) keys: Keys,
-    pub(super) scripts: Arc<Scripts>,
-    pub(super) connector: Arc<Connector>,
-    pub(super) stats: Arc<Stats>,
-}
 
 /// A connection for commands and what waits for it.
 pub(super) struct Lane {
@@ -33,20 +24,28 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    fn new(common: &Common, runtime: &Handle) -> Self {
+    /// Begins to connect, on a runtime.
+    pub(super) fn new(
+        runtime: &Handle,
+        keys: &Keys,
+        scripts: &Arc<Scripts>,
+        connector: &Arc<Connector>,
+        stats: &Arc<Stats>,
+        io_timeout: Duration,
+    ) -> Self {
         let (publisher, keeper) = Publisher::new(
-            Arc::clone(&common.connector),
-            Arc::clone(&common.scripts),
-            Arc::clone(&common.stats),
-            common.config.io_timeout,
+            Arc::clone(connector),
+            Arc::clone(scripts),
+            Arc::clone(stats),
+            io_timeout,
         );
         let publisher = Arc::new(publisher);
         let publications = Publications::new(
-            common.keys.clone(),
-            Arc::clone(&common.scripts),
+            keys.clone(),
+            Arc::clone(scripts),
             Arc::clone(&publisher),
-            Arc::clone(&common.stats),
-            common.config.io_timeout,
+            Arc::clone(stats),
+            io_timeout,
         );
         Self {
             runtime: runtime.id(),
@@ -67,13 +66,10 @@ impl Drop for Lane {
 pub(super) struct Lanes(Box<[Lane]>);
 
 impl Lanes {
-    /// Begins to connect.
-    ///
     /// # Panics
     /// If there is no runtime.
-    pub(super) fn new(common: &Common, runtimes: &[Handle]) -> Self {
+    pub(super) fn new(runtimes: &[Handle], lane: impl Fn(&Handle) -> Lane) -> Self {
         assert!(!runtimes.is_empty(), "tasks need a runtime");
-        let lane = |runtime| Lane::new(common, runtime);
         Self(runtimes.iter().map(lane).collect())
     }
 
