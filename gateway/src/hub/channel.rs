@@ -210,6 +210,11 @@ impl Channel {
                 return Ok(Delivered::Done);
             }
         }
+        // What was read may be older than what the channel has delivered: a broker that
+        // lost its memory learns again what a repair has read from the log already.
+        if state.has_delivered_beyond(epoch, listener.after) {
+            return Err(Incomplete);
+        }
         state.listeners.add(listener);
         if epoch.is_empty() {
             return Ok(Delivered::Done);
@@ -489,6 +494,13 @@ impl State {
         })
     }
 
+    /// Whether others have got what follows this position; empty: it is none.
+    fn has_delivered_beyond(&self, epoch: &Arc<str>, offset: u64) -> bool {
+        !epoch.is_empty()
+            && self.epoch.as_ref() == Some(epoch)
+            && self.offset.is_some_and(|delivered| delivered > offset)
+    }
+
     fn begin_repair(&mut self) -> Delivered {
         self.repairing = Some(Box::default());
         Delivered::Repair
@@ -561,5 +573,30 @@ mod tests {
         assert_eq!(channel.publication(&epoch, third), Arrival::First);
         let met = channel.go_live(&epoch, joining);
         assert_eq!(met, (Delivered::Repair, Err(Incomplete)));
+    }
+
+    /// What a client was answered may end before what the others have got already.
+    #[tokio::test]
+    async fn who_comes_with_an_old_position_is_told_so() {
+        let metrics = Arc::new(Metrics::register(&mut Registry::default()));
+        let channel = Channel::new("c".into(), Overflow::Disconnect, metrics);
+        let epoch: Arc<str> = "e".into();
+        let (_, first) = channel.go_live(&epoch, listener(0).await);
+        assert!(first.is_ok());
+        for (offset, arrival) in [(1, Arrival::First), (2, Arrival::Waits)] {
+            let publication = Publication {
+                offset,
+                ..Publication::default()
+            };
+            assert_eq!(channel.publication(&epoch, publication), arrival);
+        }
+        assert_eq!(channel.deliver(), Delivered::Done);
+        let (_, late) = channel.go_live(&epoch, listener(1).await);
+        assert_eq!(late, Err(Incomplete));
+        let (_, current) = channel.go_live(&epoch, listener(2).await);
+        assert_eq!(current, Ok(()));
+        // Who relies on no position misses nothing.
+        let (_, plain) = channel.go_live(&Arc::default(), listener(0).await);
+        assert_eq!(plain, Ok(()));
     }
 }
