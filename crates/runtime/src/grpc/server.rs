@@ -29,6 +29,9 @@ const MAX_CONCURRENT_STREAMS: u32 = 1024;
 const MAX_PENDING_RESETS: usize = 64;
 /// A call without a deadline of its own gets this one.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
+/// The caller's clock starts before ours, so its reset at the deadline may arrive
+/// before our own timer fires: this much at most, and at most a tenth of the time.
+const DEADLINE_SLACK: Duration = Duration::from_millis(10);
 /// Probes come from the orchestrator, which has no key.
 const HEALTH_PREFIX: &str = "/grpc.health.v1.Health/";
 
@@ -183,11 +186,9 @@ struct Observed {
 impl Drop for Observed {
     fn drop(&mut self) {
         let took = self.began.elapsed();
-        let code = self.answered.unwrap_or(if took >= self.timeout {
-            Code::DeadlineExceeded
-        } else {
-            Code::Cancelled
-        });
+        let code = self
+            .answered
+            .unwrap_or_else(|| code_of_dropped(took, self.timeout));
         let (method, name) = (&self.method, code_name(code));
         self.metrics.observe(method, code, took);
         self.span.record("rpc.grpc.status", name);
@@ -200,6 +201,16 @@ impl Drop for Observed {
             }
             _ => tracing::debug!(rpc.method = method, code = name, ?took, "gRPC call"),
         });
+    }
+}
+
+/// Why a call was dropped: its deadline, or a caller that went away before it.
+pub(super) fn code_of_dropped(took: Duration, timeout: Duration) -> Code {
+    let slack = DEADLINE_SLACK.min(timeout / 10);
+    if took + slack >= timeout {
+        Code::DeadlineExceeded
+    } else {
+        Code::Cancelled
     }
 }
 

@@ -4,6 +4,7 @@ use axum::extract::Request;
 use axum::http::HeaderMap;
 use axum::response::IntoResponse;
 use axum::routing::post;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use prometheus_client::registry::Registry;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
@@ -166,15 +167,29 @@ async fn a_call_ends_at_its_deadline_and_is_counted() {
         metrics: Metrics::register(&mut registry),
         ..ServeOptions::default()
     };
-    let channel = in_process(options);
-    let mut metadata = outgoing("");
-    metadata.insert("grpc-timeout", "50m".parse().unwrap());
-    let answer = call(&channel, "test.Hang/Call", metadata).await;
+    let served = served(options, DEADLINE).await;
+    // A client without a clock of its own: ours would reset the call itself.
+    let stream = TcpStream::connect(served.address.trim_start_matches("http://"))
+        .await
+        .unwrap();
+    let (mut client, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
+    tokio::spawn(connection);
+    let request = http::Request::post(format!("{}/test.Hang/Call", served.address))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header("grpc-timeout", "50m")
+        .body(tonic::body::Body::empty())
+        .unwrap();
+    let response = client.send_request(request).await.unwrap();
+    let code = Code::from_bytes(response.headers()["grpc-status"].as_bytes());
     assert!(
-        matches!(answer.code, Code::Cancelled | Code::DeadlineExceeded),
-        "{:?}",
-        answer.code
+        matches!(code, Code::Cancelled | Code::DeadlineExceeded),
+        "{code:?}"
     );
+    let channel = connect_lazy(&served.address, DEADLINE).unwrap();
     call(&channel, "no.Such/Method", outgoing("")).await;
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
@@ -183,6 +198,25 @@ async fn a_call_ends_at_its_deadline_and_is_counted() {
         "{text}"
     );
     assert!(!text.contains("no.Such"), "{text}");
+}
+
+#[test]
+fn a_caller_that_resets_at_its_own_deadline_is_no_cancellation() {
+    let ms = Duration::from_millis;
+    for (took, timeout, code) in [
+        (ms(50), ms(50), Code::DeadlineExceeded),
+        (
+            Duration::from_micros(49_957),
+            ms(50),
+            Code::DeadlineExceeded,
+        ),
+        (ms(2_990), ms(3_000), Code::DeadlineExceeded),
+        (ms(2_989), ms(3_000), Code::Cancelled),
+        (ms(8), ms(10), Code::Cancelled),
+        (Duration::ZERO, ms(1), Code::Cancelled),
+    ] {
+        assert_eq!(server::code_of_dropped(took, timeout), code, "{took:?}");
+    }
 }
 
 #[tokio::test]
