@@ -96,13 +96,10 @@ impl Node {
         namespace: &Namespace,
         request: HistoryRequest,
     ) -> Result<History, ReadError> {
-        if let Some(service) = &namespace.service {
-            let name: Arc<str> = channel.into();
-            let known = self.broker.positions(std::slice::from_ref(&name)).await;
-            let known = known.map_err(|error| self.unavailable(&error))?;
-            if !matches!(known.first(), Some(Some(_))) {
-                return self.history_of_log(service, channel, &request).await;
-            }
+        if let Some(service) = &namespace.service
+            && self.hot_top(&channel.into()).await?.is_none()
+        {
+            return self.history_of_log(service, channel, &request).await;
         }
         let read = self.broker.history(channel, request).await;
         read.map_err(|error| self.unavailable(&error))
@@ -148,11 +145,7 @@ impl Node {
         let Some(service) = &namespace.service else {
             return self.read_broker(channel, namespace, part).await;
         };
-        // Reading would give a channel without history an epoch of its own; an
-        // anchored channel's epoch is the log's.
-        let known = self.broker.positions(std::slice::from_ref(channel)).await;
-        let known = known.map_err(|error| self.unavailable(&error))?;
-        if let Some(Some(top)) = known.into_iter().next()
+        if let Some(top) = self.hot_top(channel).await?
             && (*part == Part::Top || part.follows(&top))
         {
             let history = self.read_broker(channel, namespace, part).await?;
@@ -161,6 +154,23 @@ impl Node {
             }
         }
         self.read_log(service, channel, part).await
+    }
+
+    /// Where an anchored channel stands at the broker. `None`: the broker does not
+    /// know it, or less of it than has been delivered here, as when it was emptied
+    /// and is being filled again; the log has it all.
+    ///
+    /// Asked before a history is read: reading would give a channel that the broker
+    /// does not know an epoch of its own; an anchored channel's epoch is the log's.
+    async fn hot_top(&self, channel: &Arc<str>) -> Result<Option<Position>, ReadError> {
+        // Before the broker is asked: what comes in between is not its lag.
+        let delivered = self.hub.channel(channel).and_then(|one| one.baseline());
+        let tops = self.broker.positions(std::slice::from_ref(channel)).await;
+        let tops = tops.map_err(|error| self.unavailable(&error))?;
+        let top = tops.into_iter().next().flatten();
+        Ok(top.filter(|top| {
+            delivered.is_none_or(|at| at.epoch != top.epoch || at.offset <= top.offset)
+        }))
     }
 
     async fn read_broker(
