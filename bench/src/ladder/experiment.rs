@@ -49,16 +49,9 @@ pub struct Work {
 pub enum Task {
     /// The load generator runs against the first node; publications enter at the last.
     Run(Vec<String>),
-    /// A load generator for each node, with its part of connections and rate, and rooms of
-    /// its own.
-    Split {
-        /// Arguments of all.
-        arguments: Vec<String>,
-        /// Over all nodes.
-        connections: usize,
-        /// Publications per second over all nodes.
-        rate: usize,
-    },
+    /// The load generator runs against all nodes in turn: those of a room, and who publishes to
+    /// it, are at one.
+    Spread(Vec<String>),
     /// `redis-benchmark` runs the broker's own script against the same Redis.
     RedisBenchmark {
         /// For about so long.

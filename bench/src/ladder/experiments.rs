@@ -48,7 +48,7 @@ pub fn experiments(scale: Scale) -> Vec<Experiment> {
         .iter_mut()
         .flat_map(|experiment| &mut experiment.subjects)
     {
-        if let Task::Run(arguments) | Task::Split { arguments, .. } = &mut subject.work.task {
+        if let Task::Run(arguments) | Task::Spread(arguments) = &mut subject.work.task {
             arguments.extend(words([&"--warmup-seconds", &size.warmup_seconds]));
         }
     }

@@ -3,16 +3,16 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::slice;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use serde_json::Value;
 
 use super::experiment::{Task, Work};
 use super::outcome::Outcome;
 use super::reference;
-use crate::server::{self, NAMESPACE, Running, Tools, namespace};
+use crate::server::{self, Running, Tools, namespace};
 
 /// What the ladder tells a trial.
 #[derive(Args, Debug)]
@@ -75,15 +75,19 @@ pub fn trial(options: &TrialOptions) -> Result<()> {
             Task::RedisBenchmark { seconds } => reference::redis_benchmark(*seconds).await,
             Task::Run(arguments) => {
                 let running = server::start(&work.setup, &tools, &options.dir).await?;
-                generate(&running, arguments)
+                let (Some(first), Some(last)) = (running.urls.first(), running.urls.last()) else {
+                    bail!("no node runs");
+                };
+                generate(
+                    &running,
+                    arguments,
+                    slice::from_ref(first),
+                    slice::from_ref(last),
+                )
             }
-            Task::Split {
-                arguments,
-                connections,
-                rate,
-            } => {
+            Task::Spread(arguments) => {
                 let running = server::start(&work.setup, &tools, &options.dir).await?;
-                split(&running, arguments, *connections, *rate)
+                generate(&running, arguments, &running.urls, &running.urls)
             }
         }
     })?;
@@ -109,91 +113,26 @@ fn raise_open_files() {
     }
 }
 
-/// Runs the load generator: listeners at the first node, publishers at the last, the CPU of
-/// all nodes counted.
-fn generate(running: &Running, arguments: &[String]) -> Result<Outcome> {
-    let (Some(first), Some(last)) = (running.urls.first(), running.urls.last()) else {
-        bail!("no node runs");
-    };
-    let mut command = generator(arguments, running)?;
-    command.args(["--url", first]);
-    if first != last {
-        command.args(["--publish-url", last]);
+/// Runs the load generator with its listeners and publishers at these nodes; the CPU of all
+/// nodes is counted.
+fn generate(
+    running: &Running,
+    arguments: &[String],
+    listen: &[String],
+    publish: &[String],
+) -> Result<Outcome> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("run").args(arguments).args(&running.arguments);
+    for url in listen {
+        command.args(["--url", url]);
+    }
+    for url in publish {
+        command.args(["--publish-url", url]);
     }
     for node in &running.nodes {
         command.args(["--pid", &node.to_string()]);
     }
-    finish(command.spawn()?)
-}
-
-/// Runs a load generator for each node at the same time, and puts their outcomes together.
-fn split(
-    running: &Running,
-    arguments: &[String],
-    connections: usize,
-    rate: usize,
-) -> Result<Outcome> {
-    let parts = running.nodes.len();
-    let begin = |(part, (url, node)): (usize, (&String, &u32))| -> Result<_> {
-        let mut command = generator(arguments, running)?;
-        command
-            .args(["--connections", &(connections / parts).to_string()])
-            .args(["--rate", &(rate / parts).to_string()])
-            .args(["--channel", &format!("{NAMESPACE}:{part}-{{}}")])
-            .args(["--url", url, "--pid", &node.to_string()]);
-        Ok(command.spawn()?)
-    };
-    let nodes = running.urls.iter().zip(&running.nodes).enumerate();
-    let children: Vec<_> = nodes.map(begin).collect::<Result<_>>()?;
-    let outcomes: Vec<_> = children.into_iter().map(finish).collect::<Result<_>>()?;
-    merge(outcomes)
-}
-
-/// The mean of what is per delivery, as each has the same number of them; the sum of counts.
-fn merge(outcomes: Vec<Outcome>) -> Result<Outcome> {
-    let mut parts = outcomes.into_iter();
-    let mut merged = parts.next().context("no outcome")?;
-    merged.latency_ms.clear();
-    let figure = "cpu_us_per_delivery";
-    let mut figures = vec![merged.figure(figure)];
-    for part in parts {
-        figures.push(part.figure(figure));
-        for (name, count) in part.counts {
-            let before = merged
-                .counts
-                .get(&name)
-                .and_then(Value::as_u64)
-                .unwrap_or(0);
-            let sum = before + count.as_u64().unwrap_or(0);
-            merged.counts.insert(name, sum.into());
-        }
-    }
-    let known: Vec<f64> = figures.iter().flatten().copied().collect();
-    ensure!(
-        known.len() == figures.len(),
-        "a part did not measure {figure}"
-    );
-    #[expect(clippy::cast_precision_loss, reason = "a handful of nodes")]
-    let mean = known.iter().sum::<f64>() / known.len() as f64;
-    merged.measures.clear();
-    merged.measures.insert(figure.to_owned(), mean.into());
-    Ok(merged)
-}
-
-fn generator(arguments: &[String], running: &Running) -> Result<Command> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command
-        .arg("run")
-        .args(arguments)
-        .args(&running.arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    Ok(command)
-}
-
-fn finish(child: std::process::Child) -> Result<Outcome> {
-    let output = child.wait_with_output()?;
+    let output = command.stdin(Stdio::null()).output()?;
     let error = String::from_utf8_lossy(&output.stderr);
     ensure!(
         output.status.success(),
