@@ -17,7 +17,7 @@ mod peers;
 mod tools;
 
 pub use self::child::Child;
-pub(crate) use self::fanfare::{NAMESPACE, migrate_chat};
+pub(crate) use self::fanfare::migrate_chat;
 pub use self::fanfare::{REDIS_PREFIX, TOKEN_SECRET};
 pub use self::tools::Tools;
 pub(crate) use self::tools::find;

@@ -9,6 +9,7 @@
 mod advice;
 mod backoff;
 mod config;
+mod connection;
 mod connector;
 mod envelope;
 mod failure;
@@ -16,6 +17,7 @@ mod keys;
 mod lane;
 mod publications;
 mod publisher;
+mod resp;
 mod scripts;
 mod stats;
 mod subscriber;
@@ -146,8 +148,8 @@ impl RedisBroker {
 
     /// Sends bytes to whoever is subscribed to a pub/sub channel.
     async fn send(&self, name: &str, message: &[u8]) -> Result<()> {
-        let mut command = redis::cmd("PUBLISH");
-        command.arg(name).arg(message);
+        let mut command = Cmd::with_capacity(3, 16 + name.len() + message.len());
+        command.arg("PUBLISH").arg(name).arg(message);
         self.publisher().command::<i64>(&command).await?;
         Stats::count(&self.stats.publishes);
         Ok(())
@@ -266,8 +268,7 @@ impl Broker for RedisBroker {
             // Boxed: what is rare takes no room in what is not.
             return Box::pin(self.publish_once(channel, &key, request)).await;
         }
-        let envelope = envelope::encode_publication(request, unix_millis());
-        let message = envelope::with_empty_header(&envelope);
+        let message = envelope::encode_message(request, unix_millis());
         self.send(&self.keys.publications(channel), &message)
             .await?;
         Ok(Published {

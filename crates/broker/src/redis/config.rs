@@ -32,7 +32,8 @@ pub struct RedisConfig {
     /// Within this time a connection is made, including its handshake.
     #[serde(with = "duration")]
     pub connect_timeout: Duration,
-    /// Within this time every call ends, also while the link is down.
+    /// Within this time, or a quarter of it later, every call ends, also while the link is
+    /// down.
     #[serde(with = "duration")]
     pub io_timeout: Duration,
     /// How many connections receive publications. Channels are spread over them, and

@@ -67,7 +67,26 @@ pub(super) struct Header<'a> {
 
 /// Encodes a publication; its offset is not in it.
 pub(super) fn encode_publication(request: PublishRequest, time: i64) -> Vec<u8> {
-    let envelope = Envelope {
+    envelope_of(request, time).encode_to_vec()
+}
+
+/// The same for what is published without a position, with its empty header.
+pub(super) fn encode_message(request: PublishRequest, time: i64) -> Vec<u8> {
+    with_empty_header(&envelope_of(request, time))
+}
+
+/// Encodes a join or leave, with its empty header.
+pub(super) fn encode_membership(joined: bool, info: &ClientInfo) -> Vec<u8> {
+    let kind = if joined { Kind::Join } else { Kind::Leave };
+    with_empty_header(&Envelope {
+        info: Some(info.into()),
+        kind: kind.into(),
+        ..Envelope::default()
+    })
+}
+
+fn envelope_of(request: PublishRequest, time: i64) -> Envelope {
+    Envelope {
         data: request.data,
         info: request.info.as_deref().map(Info::from),
         tags: request.tags,
@@ -75,26 +94,13 @@ pub(super) fn encode_publication(request: PublishRequest, time: i64) -> Vec<u8> 
         ends_user: request.ends_user.map(|user| user.as_ref().to_owned()),
         traceparent: request.traceparent.map(String::from),
         kind: Kind::Publication.into(),
-    };
-    envelope.encode_to_vec()
+    }
 }
 
-/// Encodes a join or leave, with its empty header.
-pub(super) fn encode_membership(joined: bool, info: &ClientInfo) -> Vec<u8> {
-    let kind = if joined { Kind::Join } else { Kind::Leave };
-    let envelope = Envelope {
-        info: Some(info.into()),
-        kind: kind.into(),
-        ..Envelope::default()
-    };
-    with_empty_header(&envelope.encode_to_vec())
-}
-
-/// For what is published without a position.
-pub(super) fn with_empty_header(envelope: &[u8]) -> Vec<u8> {
-    let mut message = Vec::with_capacity(1 + envelope.len());
+fn with_empty_header(envelope: &Envelope) -> Vec<u8> {
+    let mut message = Vec::with_capacity(1 + envelope.encoded_len());
     message.push(b'\n');
-    message.extend_from_slice(envelope);
+    envelope.encode_raw(&mut message);
     message
 }
 
@@ -180,7 +186,7 @@ mod tests {
             data: Bytes::from_static(b"a payload that is a bit longer than the others"),
             ..PublishRequest::default()
         };
-        let message = Bytes::from(with_empty_header(&encode_publication(request, 7)));
+        let message = Bytes::from(encode_message(request, 7));
         let (header, envelope) = split(&message).unwrap();
         assert_eq!(header, Header::default());
         let Some(Content::Publication(publication)) = decode(envelope) else {

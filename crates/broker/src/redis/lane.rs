@@ -45,7 +45,6 @@ impl Lane {
             Arc::clone(scripts),
             Arc::clone(&publisher),
             Arc::clone(stats),
-            io_timeout,
         );
         Self {
             runtime: runtime.id(),

@@ -10,14 +10,13 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use parking_lot::Mutex;
 use redis::{Cmd, Value};
 use tokio::sync::{Notify, oneshot};
-use tokio::time::timeout;
+use tokio::time::Instant;
 
 use super::keys::Keys;
 use super::publisher::{Publisher, evalsha_in};
@@ -58,7 +57,6 @@ struct Shared {
     scripts: Arc<Scripts>,
     publisher: Arc<Publisher>,
     stats: Arc<Stats>,
-    io_timeout: Duration,
     queue: Mutex<Queue>,
     much_waits: Notify,
 }
@@ -78,6 +76,8 @@ struct Waiting {
     idempotency_key: Option<String>,
     version: u64,
     version_epoch: String,
+    /// Nobody waits longer than until then.
+    deadline: Instant,
     answer: oneshot::Sender<Result<Published>>,
 }
 
@@ -87,14 +87,12 @@ impl Publications {
         scripts: Arc<Scripts>,
         publisher: Arc<Publisher>,
         stats: Arc<Stats>,
-        io_timeout: Duration,
     ) -> Self {
         let shared = Shared {
             keys,
             scripts,
             publisher,
             stats,
-            io_timeout,
             queue: Mutex::default(),
             much_waits: Notify::new(),
         };
@@ -125,6 +123,7 @@ impl Publications {
             idempotency_key,
             version,
             version_epoch,
+            deadline: self.shared.publisher.deadline(),
             answer,
         };
         match self.shared.queue.lock().push(waiting) {
@@ -143,23 +142,12 @@ impl Publications {
 
     /// Waits for what becomes of a publication.
     pub(super) async fn answered(&self, answer: Answer) -> Result<Published> {
-        let stats = &self.shared.stats;
-        match timeout(self.shared.io_timeout, answer).await {
-            Ok(Ok(published)) => {
-                if let Ok(published) = &published
-                    && !published.suppressed
-                {
-                    Stats::count(&stats.publishes);
-                }
-                published
-            }
-            // The task was dropped: its runtime ends.
-            Ok(Err(_)) => Err(closed()),
-            Err(_) => {
-                Stats::count(&stats.errors);
-                Err(late())
-            }
+        // The task was dropped: its runtime ends.
+        let published = answer.await.unwrap_or_else(|_| Err(closed()))?;
+        if !published.suppressed {
+            Stats::count(&self.shared.stats.publishes);
         }
+        Ok(published)
     }
 }
 
@@ -195,8 +183,10 @@ impl Queue {
         }
     }
 
-    /// What goes with the next call, without what nobody waits for any more.
-    fn take(&mut self) -> Vec<Waiting> {
+    /// What goes with the next call, without what nobody waits for any more, and without
+    /// what has waited too long: that is told to be late.
+    fn take(&mut self, stats: &Stats) -> Vec<Waiting> {
+        let now = Instant::now();
         let mut batch = Vec::with_capacity(self.waiting.len().min(BATCH));
         let mut bytes = 0;
         while batch.len() < BATCH
@@ -204,7 +194,11 @@ impl Queue {
             && let Some(waiting) = self.waiting.pop_front()
         {
             self.waiting_bytes -= waiting.envelope.len();
-            if !waiting.answer.is_closed() {
+            if waiting.deadline <= now {
+                Stats::count(&stats.errors);
+                // If it has given up: fine.
+                let _ = waiting.answer.send(Err(late()));
+            } else if !waiting.answer.is_closed() {
                 bytes += waiting.envelope.len();
                 batch.push(waiting);
             }
@@ -218,6 +212,7 @@ impl Shared {
     async fn send_all(self: Arc<Self>) {
         let mut turns = Turns {
             queue: &self.queue,
+            stats: &self.stats,
             over: false,
         };
         let mut calls = FuturesUnordered::new();
@@ -239,7 +234,10 @@ impl Shared {
     async fn send(&self, batch: Vec<Waiting>) {
         let command = self.command(&batch);
         let script = &self.scripts.publish;
-        match self.publisher.script::<Value>(script, &command).await {
+        // The oldest's.
+        let deadline = batch[0].deadline;
+        let call = self.publisher.script_until(deadline, script, &command);
+        match call.await {
             Ok(Value::Array(answers)) if answers.len() == batch.len() => {
                 for (waiting, answer) in batch.into_iter().zip(answers) {
                     // Nobody waits: fine.
@@ -339,6 +337,7 @@ fn cause(error: &Error) -> String {
 /// Who makes the calls, as long as something waits.
 struct Turns<'a> {
     queue: &'a Mutex<Queue>,
+    stats: &'a Stats,
     over: bool,
 }
 
@@ -361,7 +360,7 @@ impl Turns<'_> {
             _ => usize::MAX,
         };
         let batch = if queue.waiting.len() >= least {
-            queue.take()
+            queue.take(self.stats)
         } else {
             Vec::new()
         };
@@ -388,6 +387,8 @@ impl Drop for Turns<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn waiting() -> (Waiting, oneshot::Receiver<Result<Published>>) {
@@ -404,13 +405,18 @@ mod tests {
             idempotency_key: None,
             version: 0,
             version_epoch: String::new(),
+            deadline: Instant::now() + Duration::from_secs(60),
             answer,
         };
         (waiting, answered)
     }
 
-    fn turns(queue: &Mutex<Queue>) -> Turns<'_> {
-        Turns { queue, over: false }
+    fn turns<'a>(queue: &'a Mutex<Queue>, stats: &'a Stats) -> Turns<'a> {
+        Turns {
+            queue,
+            stats,
+            over: false,
+        }
     }
 
     /// How many go with the call.
@@ -431,7 +437,8 @@ mod tests {
             queue.lock().push(waiting)
         };
         assert_eq!(push(), Pushed::First);
-        let mut turns = turns(&queue);
+        let stats = Stats::default();
+        let mut turns = turns(&queue, &stats);
         assert_eq!(call(turns.next(0)), Some(1));
         for _ in 1..MUCH {
             assert_eq!(push(), Pushed::Waits);
@@ -457,7 +464,7 @@ mod tests {
         let queue = Mutex::new(Queue::default());
         let (first, _answered) = waiting();
         assert_eq!(queue.lock().push(first), Pushed::First);
-        drop(turns(&queue));
+        drop(turns(&queue, &Stats::default()));
         let (second, _answered) = waiting();
         assert_eq!(queue.lock().push(second), Pushed::First);
     }
@@ -470,9 +477,24 @@ mod tests {
         drop(answered);
         let (wanted, _answered) = waiting();
         queue.push(wanted);
-        assert_eq!(queue.take().len(), 1);
-        assert!(queue.take().is_empty());
+        assert_eq!(queue.take(&Stats::default()).len(), 1);
+        assert!(queue.take(&Stats::default()).is_empty());
         assert_eq!(queue.waiting_bytes, 0);
+    }
+
+    #[test]
+    fn what_has_waited_too_long_is_told_and_not_sent() {
+        let mut queue = Queue::default();
+        let (mut old, mut answered) = waiting();
+        old.deadline = Instant::now();
+        queue.push(old);
+        let (young, _answered) = waiting();
+        queue.push(young);
+        let stats = Stats::default();
+        assert_eq!(queue.take(&stats).len(), 1);
+        let told = answered.try_recv().expect("it is told");
+        assert!(matches!(told, Err(Error::Unavailable(_))), "{told:?}");
+        assert_eq!(stats.errors.load(std::sync::atomic::Ordering::Relaxed), 1);
     }
 
     #[test]

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
-use redis::{Cmd, FromRedisValue, Pipeline, PushKind, RedisError, Script, Value, from_redis_value};
+use redis::{Cmd, FromRedisValue, Pipeline, RedisError, Script, from_redis_value};
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::backoff::Backoff;
-use super::connector::{Connector, PING_INTERVAL, within};
+use super::connection::{Connection, Push};
+use super::connector::{Connector, PING_INTERVAL, by, within};
 use super::failure;
 use super::scripts::Scripts;
 use super::stats::Stats;
@@ -37,7 +37,7 @@ pub(super) struct Publisher {
 #[derive(Clone, Debug)]
 struct Link {
     id: u64,
-    connection: MultiplexedConnection,
+    connection: Connection,
 }
 
 /// What calls and the connection's task tell each other.
@@ -88,14 +88,20 @@ impl Publisher {
 
     /// Sends a command and waits for its answer.
     pub(super) async fn command<T: FromRedisValue>(&self, command: &Cmd) -> Result<T> {
-        self.call(async |mut connection| command.query_async(&mut connection).await)
-            .await
+        let value = self
+            .call(self.deadline(), async |connection, deadline| {
+                connection.ask(command, deadline).await?.extract_error()
+            })
+            .await?;
+        from_redis_value(value).map_err(|error| Error::Failed(Box::new(error)))
     }
 
     /// Sends several commands at once and waits for all answers.
     pub(super) async fn pipeline<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T> {
-        self.call(async |mut connection| pipeline.query_async(&mut connection).await)
-            .await
+        self.call(self.deadline(), async |mut connection, deadline| {
+            by(deadline, pipeline.query_async(&mut connection)).await
+        })
+        .await
     }
 
     /// Runs a script. `command` is what [`evalsha`] began.
@@ -104,17 +110,29 @@ impl Publisher {
         script: &Script,
         command: &Cmd,
     ) -> Result<T> {
-        let query = async |mut connection: MultiplexedConnection| -> std::result::Result<Value, RedisError> {
-            match command.query_async(&mut connection).await {
-                // They were loaded when the connection was made; somebody flushed.
-                Err(error) if failure::is_unknown_script(&error) => {
-                    script.load_async(&mut connection).await?;
-                    command.query_async(&mut connection).await
+        self.script_until(self.deadline(), script, command).await
+    }
+
+    /// The same, with an answer by a deadline.
+    pub(super) async fn script_until<T: FromRedisValue>(
+        &self,
+        deadline: Instant,
+        script: &Script,
+        command: &Cmd,
+    ) -> Result<T> {
+        let value = self
+            .call(deadline, async |mut connection, deadline| {
+                let answer = connection.ask(command, deadline).await?;
+                match answer.extract_error() {
+                    // They were loaded when the connection was made; somebody flushed.
+                    Err(error) if failure::is_unknown_script(&error) => {
+                        by(deadline, script.load_async(&mut connection)).await?;
+                        connection.ask(command, deadline).await?.extract_error()
+                    }
+                    answer => answer,
                 }
-                answer => answer,
-            }
-        };
-        let value = self.call(query).await?;
+            })
+            .await?;
         from_redis_value(value).map_err(|error| Error::Failed(Box::new(error)))
     }
 
@@ -129,21 +147,30 @@ impl Publisher {
         failure::translate(error)
     }
 
+    /// When what is asked for now must be answered.
+    pub(super) fn deadline(&self) -> Instant {
+        Instant::now() + self.io_timeout
+    }
+
     async fn call<T>(
         &self,
-        query: impl AsyncFnOnce(MultiplexedConnection) -> std::result::Result<T, RedisError>,
+        deadline: Instant,
+        query: impl AsyncFnOnce(Connection, Instant) -> std::result::Result<T, RedisError>,
     ) -> Result<T> {
-        let answer = timeout(self.io_timeout, async {
-            let link = self.link().await?;
-            let answer = query(link.connection).await;
-            answer.map_err(|error| {
-                if failure::breaks_link(&error) {
-                    self.shared.report_broken(link.id);
+        let answer = match self.link(deadline).await {
+            Ok(link) => match query(link.connection, deadline).await {
+                Ok(answer) => Ok(answer),
+                // The connection may be good: whether it is, its pings tell.
+                Err(error) if error.is_timeout() => Err(late()),
+                Err(error) => {
+                    if failure::breaks_link(&error) {
+                        self.shared.report_broken(link.id);
+                    }
+                    Err(failure::translate(error))
                 }
-                failure::translate(error)
-            })
-        });
-        let answer = answer.await.unwrap_or_else(|_| Err(late()));
+            },
+            Err(error) => Err(error),
+        };
         if answer.is_err() {
             Stats::count(&self.stats.errors);
         }
@@ -151,14 +178,18 @@ impl Publisher {
     }
 
     /// The connection, as soon as there is one.
-    async fn link(&self) -> Result<Link> {
+    async fn link(&self, deadline: Instant) -> Result<Link> {
         if let Some(link) = &*self.link.borrow() {
             return Ok(link.clone());
         }
-        let mut link = self.link.clone();
-        let link = link.wait_for(Option::is_some).await;
-        let link = link.map_err(|_| closed())?;
-        Ok(link.clone().expect("it was waited for"))
+        // Boxed: what is rare takes no room in what is not.
+        Box::pin(async {
+            let mut link = self.link.clone();
+            let link = timeout_at(deadline, link.wait_for(Option::is_some)).await;
+            let link = link.map_err(|_| late())?.map_err(|_| closed())?;
+            Ok(link.clone().expect("it was waited for"))
+        })
+        .await
     }
 }
 
@@ -186,8 +217,8 @@ async fn keep(
     for id in 1.. {
         let push = {
             let shared = Arc::clone(&shared);
-            move |info: redis::PushInfo| {
-                if info.kind == PushKind::Disconnection {
+            move |push: Push<'_>| {
+                if let Push::Lost = push {
                     shared.report_broken(id);
                 }
             }

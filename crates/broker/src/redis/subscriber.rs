@@ -17,13 +17,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use redis::aio::MultiplexedConnection;
-use redis::{PushInfo, PushKind, RedisError, Value};
+use redis::RedisError;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use self::interest::{Changes, Interests};
 use super::backoff::Backoff;
+use super::connection::{Connection, Push};
 use super::connector::{Connector, PING_INTERVAL};
 use super::envelope::{self, Content};
 use super::keys::Keys;
@@ -155,10 +155,10 @@ impl Subscriber {
         self: &Arc<Self>,
         connector: &Connector,
         id: u64,
-    ) -> std::result::Result<MultiplexedConnection, RedisError> {
+    ) -> std::result::Result<Connection, RedisError> {
         let subscriber = Arc::clone(self);
         connector
-            .connect(move |info| subscriber.receive(info, id))
+            .connect(move |push| subscriber.receive(push, id))
             .await
     }
 
@@ -167,7 +167,7 @@ impl Subscriber {
     async fn serve(
         &self,
         connector: &Connector,
-        mut connection: MultiplexedConnection,
+        mut connection: Connection,
         id: u64,
     ) -> RedisError {
         let result: std::result::Result<(), RedisError> = async {
@@ -208,10 +208,7 @@ impl Subscriber {
     }
 
     /// Tells Redis all changes of the set, and waits for its confirmation.
-    async fn catch_up(
-        &self,
-        connection: &mut MultiplexedConnection,
-    ) -> std::result::Result<(), RedisError> {
+    async fn catch_up(&self, connection: &mut Connection) -> std::result::Result<(), RedisError> {
         loop {
             let Changes { added, removed } = self.interests.lock().take_changes();
             if added.is_empty() && removed.is_empty() {
@@ -255,39 +252,33 @@ impl Subscriber {
     }
 
     /// What the connection's own task calls for everything that comes unasked.
-    fn receive(&self, info: PushInfo, id: u64) {
+    fn receive(&self, push: Push<'_>, id: u64) {
         if self.current.load(Ordering::Relaxed) != id {
             return;
         }
-        match info.kind {
-            PushKind::Message => {
+        match push {
+            Push::Message { name, payload } => {
                 self.received.fetch_add(1, Ordering::Relaxed);
                 Stats::count(&self.stats.received);
-                let mut data = info.data.into_iter();
-                if let (Some(Value::BulkString(name)), Some(Value::BulkString(message))) =
-                    (data.next(), data.next())
-                    && self.dispatch(&name, Bytes::from(message)).is_none()
-                {
+                let message = Bytes::copy_from_slice(payload);
+                if self.dispatch(name, message).is_none() {
                     Stats::count(&self.stats.dropped);
-                    let name = String::from_utf8_lossy(&name);
+                    let name = String::from_utf8_lossy(name);
                     tracing::warn!(name = %name, "a message in redis was not understood");
                 }
             }
-            PushKind::Disconnection => {
+            Push::Lost => {
                 self.current.store(0, Ordering::Relaxed);
                 self.wake.notify_one();
             }
             // Here and not where the command's answer is awaited: only here it is
             // known which publications come after it.
-            PushKind::Subscribe => {
+            Push::Subscribed(name) => {
                 self.received.fetch_add(1, Ordering::Relaxed);
-                if let Some(Value::BulkString(name)) = info.data.first()
-                    && let Some(channel) = self.keys.channel_of(name)
-                {
+                if let Some(channel) = self.keys.channel_of(name) {
                     self.interests.lock().confirm(channel);
                 }
             }
-            _ => {}
         }
     }
 
