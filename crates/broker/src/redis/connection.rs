@@ -229,6 +229,9 @@ impl ConnectionLike for Connection {
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
         let ask = async move {
+            if offset + count == 0 {
+                return Ok(Vec::new());
+            }
             let (sender, answer) = oneshot::channel();
             let waiting = Waiting {
                 missing: offset + count,
@@ -385,6 +388,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin, F: Fn(Push<'_>)> Driver<S, F> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<std::convert::Infallible>> {
         self.shared.driver.register(cx.waker());
+        if self.shared.state.lock().closed {
+            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+        }
         if let Poll::Ready(Err(error)) = self.poll_send(cx) {
             return Poll::Ready(Err(error));
         }
@@ -402,12 +408,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, F: Fn(Push<'_>)> Driver<S, F> {
                 self.sent = 0;
                 self.sending.clear();
                 self.sending.shrink_to(KEPT);
-                let mut state = self.shared.state.lock();
-                if state.closed {
-                    return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
-                }
-                mem::swap(&mut state.out, &mut self.sending);
-                drop(state);
+                mem::swap(&mut self.shared.state.lock().out, &mut self.sending);
                 if self.sending.is_empty() {
                     return Pin::new(&mut self.stream).poll_flush(cx);
                 }

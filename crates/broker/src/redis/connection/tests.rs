@@ -103,6 +103,8 @@ async fn a_pipeline_gets_its_answers_errors_and_all() {
         commands.cmd("A").cmd("B").ignore().cmd("C");
         let answer: RedisResult<(i64, i64)> = commands.query_async(&mut connection).await;
         let refused: RedisResult<(i64, i64)> = commands.query_async(&mut connection).await;
+        let nothing: RedisResult<()> = pipe().query_async(&mut connection).await;
+        nothing.unwrap();
         (answer, refused)
     });
     for answers in [":1\r\n+OK\r\n:3\r\n", ":1\r\n-ERR no\r\n:3\r\n"] {
@@ -173,6 +175,17 @@ async fn it_ends_with_its_last_handle_and_with_its_runtime() {
     drop(other);
     let end = timeout(PATIENCE, theirs.read(&mut [0; 8])).await;
     assert_eq!(end.expect("in time").unwrap(), 0, "the stream ends");
+
+    // Also while the other side takes nothing.
+    let (ours, _full) = duplex(1);
+    let (connection, driver) = Connection::new(ours, PATIENCE, |_| {});
+    let driver = tokio::spawn(driver);
+    let (command, deadline) = (cmd("ONE"), connection.deadline());
+    assert!(connection.ask(&command, deadline).now_or_never().is_none());
+    tokio::task::yield_now().await;
+    drop(connection);
+    let end = timeout(PATIENCE, driver).await;
+    end.expect("in time").expect("it ends well");
 
     let (ours, _theirs) = duplex(1024);
     let (connection, driver) = Connection::new(ours, PATIENCE, |_| {});
