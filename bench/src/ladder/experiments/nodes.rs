@@ -1,6 +1,7 @@
 //! Several nodes with one Redis.
 
-use super::{per_delivery, scenario};
+use super::per_delivery;
+use super::rooms::at_a_rate;
 use crate::ladder::experiment::{Bound, Experiment, Subject, Task, Work};
 use crate::ladder::scale::Scale;
 use crate::server::{Backing, Server, Setup};
@@ -11,16 +12,7 @@ pub(super) const ONE_NODE: &str = "one node";
 /// The same load on more nodes.
 pub(super) fn nodes(scale: Scale) -> Experiment {
     let size = scale.size();
-    let arguments = scenario(
-        "rooms",
-        size.seconds,
-        [
-            &"--connections",
-            &size.in_rooms,
-            &"--rate",
-            &size.rooms_rate,
-        ],
-    );
+    let arguments = at_a_rate(scale);
     // One load generator for all of them: one for each node would be eight more processes
     // for the same two processors, and what they cost the nodes would be counted as theirs.
     let on = |label, nodes| {

@@ -5,9 +5,10 @@ use crate::ladder::experiment::{Bound, Experiment, FLOOR, OURS, Work};
 use crate::ladder::scale::Scale;
 use crate::server::Setup;
 
-pub(super) fn rate(scale: Scale) -> Experiment {
+/// The load generator's arguments for many rooms at a fixed rate.
+pub(super) fn at_a_rate(scale: Scale) -> Vec<String> {
     let size = scale.size();
-    let arguments = scenario(
+    scenario(
         "rooms",
         size.seconds,
         [
@@ -16,7 +17,12 @@ pub(super) fn rate(scale: Scale) -> Experiment {
             &"--rate",
             &size.rooms_rate,
         ],
-    );
+    )
+}
+
+pub(super) fn rate(scale: Scale) -> Experiment {
+    let size = scale.size();
+    let arguments = at_a_rate(scale);
     Experiment {
         name: "rooms-rate",
         judged: OURS,

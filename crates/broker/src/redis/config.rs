@@ -106,8 +106,6 @@ impl RedisConfig {
         if self.db != 0 {
             settings = settings.set_db(self.db);
         }
-        // RESP3 lets commands and publications share a connection.
-        settings = settings.set_protocol(redis::ProtocolVersion::RESP3);
         Ok(info.set_redis_settings(settings))
     }
 }

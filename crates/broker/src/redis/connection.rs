@@ -268,34 +268,17 @@ impl Shared {
     /// An answer came: it is the first one's.
     fn answer(&self, value: Value) -> io::Result<()> {
         let mut state = self.state.lock();
-        let first = state.waiting.front_mut().ok_or_else(not_understood)?;
-        if first.confirmed {
-            // A subscription is refused as a whole.
-            let Value::ServerError(error) = value else {
-                return Err(not_understood());
-            };
-            let refused = state.waiting.pop_front().expect("it was looked at");
-            drop(state);
-            refused.asking.fail(|| error.clone().into());
+        let first = state.waiting.front().ok_or_else(not_understood)?;
+        if !first.confirmed {
+            state.give(value);
             return Ok(());
         }
-        first.missing -= 1;
-        if first.missing > 0 {
-            if let Asking::Many(_, values) = &mut first.asking {
-                values.push(value);
-            }
-            return Ok(());
-        }
-        let answered = state.waiting.pop_front().expect("it was looked at");
-        drop(state);
-        // If nobody waits any more: fine.
-        match answered.asking {
-            Asking::One(sender) => drop(sender.send(Ok(value))),
-            Asking::Many(sender, mut values) => {
-                values.push(value);
-                drop(sender.send(Ok(values)));
-            }
-            Asking::Nobody => {}
+        // A subscription is refused as a whole.
+        let Value::ServerError(error) = value else {
+            return Err(not_understood());
+        };
+        if let Some(refused) = state.waiting.pop_front() {
+            refused.asking.fail(|| error.into());
         }
         Ok(())
     }
@@ -303,17 +286,8 @@ impl Shared {
     /// A subscription was confirmed, or its end: of the first one, if it has asked for it.
     fn confirm(&self) {
         let mut state = self.state.lock();
-        let Some(first) = state.waiting.front_mut().filter(|first| first.confirmed) else {
-            return;
-        };
-        first.missing -= 1;
-        if first.missing == 0 {
-            let confirmed = state.waiting.pop_front().expect("it was looked at");
-            drop(state);
-            if let Asking::Many(sender, values) = confirmed.asking {
-                // If nobody waits any more: fine.
-                let _ = sender.send(Ok(values));
-            }
+        if state.waiting.front().is_some_and(|first| first.confirmed) {
+            state.give(Value::Okay);
         }
     }
 
@@ -328,6 +302,32 @@ impl Shared {
         }
         for asking in late {
             asking.fail(|| io::Error::from(io::ErrorKind::TimedOut).into());
+        }
+    }
+}
+
+impl State {
+    /// Gives the first who waits one of the answers that are missing. Waking a task only
+    /// schedules it.
+    fn give(&mut self, value: Value) {
+        let Some(mut first) = self.waiting.pop_front() else {
+            return;
+        };
+        first.missing -= 1;
+        match first.asking {
+            // If nobody waits any more: fine.
+            Asking::One(sender) => drop(sender.send(Ok(value))),
+            Asking::Many(sender, mut values) => {
+                values.push(value);
+                if first.missing == 0 {
+                    drop(sender.send(Ok(values)));
+                } else {
+                    first.asking = Asking::Many(sender, values);
+                    self.waiting.push_front(first);
+                }
+            }
+            Asking::Nobody if first.missing > 0 => self.waiting.push_front(first),
+            Asking::Nobody => {}
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use redis::{Cmd, FromRedisValue, Pipeline, RedisError, Script, from_redis_value};
+use redis::{Cmd, FromRedisValue, Pipeline, RedisError, Script, Value, from_redis_value};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -93,7 +93,7 @@ impl Publisher {
                 connection.ask(command, deadline).await?.extract_error()
             })
             .await?;
-        from_redis_value(value).map_err(|error| Error::Failed(Box::new(error)))
+        self.decoded(value)
     }
 
     /// Sends several commands at once and waits for all answers.
@@ -133,7 +133,14 @@ impl Publisher {
                 }
             })
             .await?;
-        from_redis_value(value).map_err(|error| Error::Failed(Box::new(error)))
+        self.decoded(value)
+    }
+
+    fn decoded<T: FromRedisValue>(&self, value: Value) -> Result<T> {
+        from_redis_value(value).map_err(|error| {
+            Stats::count(&self.stats.errors);
+            Error::Failed(Box::new(error))
+        })
     }
 
     /// What a script caught, for the caller; seen to as if it had come by itself.
