@@ -2,28 +2,31 @@
 //!
 //! [`Connection`] is shared: anybody may send a frame, post an event for the
 //! session, or close it; none of these waits. A [`task::Task`] owns the socket's
-//! reading side and the session, and ends with the connection. Neither
-//! interprets a command.
+//! reading side and the session, and ends with the connection; while there is
+//! nothing to do, it rests in its [seat](Seat). Neither interprets a command.
 
 mod heartbeat;
+mod readiness;
 pub(crate) mod task;
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::sync::{Arc, OnceLock};
+use std::task::Wake;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 use uuid::Uuid;
 use wire::{Disconnect, Format};
 
 use self::heartbeat::{Heartbeat, Pinged};
 pub(crate) use self::heartbeat::{Next, PingPolicy};
+use self::readiness::Readiness;
 use crate::clock::Millis;
 use crate::config::Config;
 use crate::metrics::CloseLabels;
 use crate::outbox::{Outbox, Pushed};
+use crate::poller::Seat;
 use crate::session::Event;
 use crate::socket::Socket;
 use crate::websocket::frame;
@@ -154,7 +157,7 @@ pub(crate) struct Connection {
     socket: Socket,
     rules: Arc<Rules>,
     user: OnceLock<Arc<str>>,
-    task: AtomicWaker,
+    seat: Seat,
     shared: Mutex<Shared>,
 }
 
@@ -172,9 +175,21 @@ struct Shared {
     session_at: Millis,
     /// The wheel's slot that holds this connection; 0: none.
     wheel_slot: u64,
+    readiness: Readiness,
     corked: bool,
     /// The session works on a command: the client's pongs are not read yet.
     busy: bool,
+}
+
+/// What its task waits for wakes it.
+impl Wake for Connection {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.shared.lock().readiness.call(&self.seat);
+    }
 }
 
 impl Connection {
@@ -186,8 +201,10 @@ impl Connection {
         native_ping: bool,
         rules: Arc<Rules>,
         now: Millis,
+        seat: Seat,
     ) -> Self {
         let stale_at = now + rules.stale_after;
+        let readiness = Readiness::new(socket.has_unread());
         Self {
             // A version 4, of the thread's generator: no system call.
             id: uuid::Builder::from_random_bytes(rand::random()).into_uuid(),
@@ -196,7 +213,7 @@ impl Connection {
             socket,
             rules,
             user: OnceLock::new(),
-            task: AtomicWaker::new(),
+            seat,
             shared: Mutex::new(Shared {
                 outbox: Outbox::default(),
                 mailbox: None,
@@ -204,10 +221,16 @@ impl Connection {
                 heartbeat: Heartbeat::Stale { at: stale_at },
                 session_at: 0,
                 wheel_slot: 0,
+                readiness,
                 corked: false,
                 busy: false,
             }),
         }
+    }
+
+    /// What it runs on.
+    pub(crate) fn socket(&self) -> &Socket {
+        &self.socket
     }
 
     /// The id that the client and others know it by.
@@ -263,35 +286,43 @@ impl Connection {
     /// Sends a prepared frame: writes it now if the socket takes it and nothing
     /// waits before it, queues it otherwise. Never waits; costs one system call.
     pub(crate) fn send(&self, frame: &Bytes, overflow: Overflow) -> Sent {
-        let mut shared = self.shared.lock();
+        let shared = &mut *self.shared.lock();
         if shared.closing.is_some() {
             return Sent::Closed;
         }
-        let corked = shared.corked;
-        let pushed = shared
-            .outbox
-            .push(frame, self.rules.queue_limit, corked, |slices| {
-                self.socket.try_write(slices)
-            });
+        let readiness = &mut shared.readiness;
+        let limit = self.rules.queue_limit;
+        let pushed = shared.outbox.push(frame, limit, shared.corked, |slices| {
+            self.write(readiness, slices)
+        });
         match pushed {
             Ok(Pushed::Written) if !self.socket.holds_back() => Sent::Accepted,
             Ok(Pushed::Written | Pushed::Queued) => {
-                drop(shared);
-                if !corked {
-                    self.task.wake();
+                if !shared.corked {
+                    readiness.call(&self.seat);
                 }
                 Sent::Accepted
             }
             Ok(Pushed::Full) if overflow == Overflow::Drop => Sent::Dropped,
             Ok(Pushed::Full) => {
-                self.start_closing(&mut shared, Closing::Disconnect(Disconnect::SLOW));
+                self.start_closing(shared, Closing::Disconnect(Disconnect::SLOW));
                 Sent::Closed
             }
             Err(_) => {
-                self.start_closing(&mut shared, Closing::Lost);
+                self.start_closing(shared, Closing::Lost);
                 Sent::Closed
             }
         }
+    }
+
+    fn write(&self, readiness: &mut Readiness, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let written = self.socket.try_write(slices);
+        if let Err(error) = &written
+            && error.kind() == io::ErrorKind::WouldBlock
+        {
+            readiness.not_writable();
+        }
+        written
     }
 
     /// Tells the session something.
@@ -306,8 +337,7 @@ impl Connection {
             return;
         }
         mailbox.push(event);
-        drop(shared);
-        self.task.wake();
+        shared.readiness.call(&self.seat);
     }
 
     /// Ends the connection with a code; what waits in the outbox is sent before.
@@ -324,7 +354,7 @@ impl Connection {
     fn start_closing(&self, shared: &mut Shared, closing: Closing) {
         if shared.closing.is_none() {
             shared.closing = Some(Box::new(closing));
-            self.task.wake();
+            shared.readiness.call(&self.seat);
         }
     }
 
@@ -415,6 +445,22 @@ impl Connection {
         (beat.next.at != Millis::MAX).then_some(beat.next)
     }
 
+    /// The event loop tells of the socket. `true`: the task has to work.
+    pub(crate) fn on_ready(&self, readable: bool, writable: bool) -> bool {
+        self.shared.lock().readiness.on_ready(readable, writable)
+    }
+
+    /// The poller was called, and comes: the task has to work.
+    pub(crate) fn on_call(&self) -> bool {
+        self.shared.lock().readiness.on_call();
+        true
+    }
+
+    /// Where it is polled.
+    pub(crate) fn seat(&self) -> &Seat {
+        &self.seat
+    }
+
     /// Holds frames back until [`Self::uncork`], which writes them together.
     fn cork(&self) {
         self.shared.lock().corked = true;
@@ -438,10 +484,15 @@ impl Connection {
     }
 
     fn flush_locked(&self, shared: &mut Shared) -> io::Result<bool> {
+        let readiness = &mut shared.readiness;
         let written = shared
             .outbox
-            .flush(|slices| self.socket.try_write(slices))?;
-        Ok(written && self.socket.try_flush()?)
+            .flush(|slices| self.write(readiness, slices))?;
+        let flushed = written && self.socket.try_flush()?;
+        if !flushed {
+            readiness.not_writable();
+        }
+        Ok(flushed)
     }
 
     fn ping_frame(&self) -> Bytes {

@@ -7,69 +7,25 @@
 //! publication. Nothing waits for a timer; a single publication is delivered as
 //! soon as the thread has nothing else in hand.
 
-use std::future::poll_fn;
-use std::mem;
 use std::sync::Arc;
-use std::task::Poll;
 
-use futures_util::task::AtomicWaker;
-use parking_lot::Mutex;
-use tokio_util::sync::CancellationToken;
-
+use crate::due::Due;
 use crate::hub::Channel;
 use crate::node::Node;
 
-/// Channels delivered before other tasks of the thread get their turn.
-const IN_A_ROW: usize = 64;
-
 /// See the module. Bounded by the number of channels: each is in it at most once.
 #[derive(Debug, Default)]
-pub(crate) struct Deliveries {
-    due: Mutex<Vec<Arc<Channel>>>,
-    task: AtomicWaker,
-}
+pub(crate) struct Deliveries(Due<Arc<Channel>>);
 
 impl Deliveries {
     /// Has what waits in the channel delivered.
     pub(crate) fn schedule(&self, channel: Arc<Channel>) {
-        let mut due = self.due.lock();
-        let was_empty = due.is_empty();
-        due.push(channel);
-        drop(due);
-        if was_empty {
-            self.task.wake();
-        }
+        self.0.add(channel);
     }
 
-    /// Delivers until cancelled.
-    pub(crate) async fn run(&self, node: &Node, cancelled: CancellationToken) {
-        let deliver = async {
-            loop {
-                let due = self.next().await;
-                for some in due.chunks(IN_A_ROW) {
-                    for channel in some {
-                        node.after(channel, channel.deliver());
-                    }
-                    tokio::task::yield_now().await;
-                }
-            }
-        };
-        tokio::select! {
-            () = deliver => {}
-            () = cancelled.cancelled() => {}
-        }
-    }
-
-    async fn next(&self) -> Vec<Arc<Channel>> {
-        poll_fn(|cx| {
-            self.task.register(cx.waker());
-            let due = mem::take(&mut *self.due.lock());
-            if due.is_empty() {
-                Poll::Pending
-            } else {
-                Poll::Ready(due)
-            }
-        })
-        .await
+    /// Delivers, for ever.
+    pub(crate) async fn run(&self, node: &Node) {
+        let deliver = |channel: Arc<Channel>| node.after(&channel, channel.deliver());
+        self.0.run(deliver).await;
     }
 }

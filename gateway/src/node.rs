@@ -26,6 +26,7 @@ use crate::control;
 use crate::hub::{Arrival, Channel, Delivered, Hub};
 use crate::metrics::Metrics;
 use crate::namespaces::{Namespace, Namespaces};
+use crate::poller::Poller;
 use crate::reactor::Reactors;
 use crate::services::Services;
 use crate::wheel::Wheel;
@@ -124,15 +125,7 @@ impl Node {
         let run = node.broker.run(handler).await;
         run.context("starting delivery from the broker")?;
         for reactor in node.reactors.iter() {
-            let (node, reactor) = (Arc::clone(&node), Arc::clone(reactor));
-            let (tasks, handle) = (node.tasks.clone(), reactor.handle().clone());
-            let running = async move {
-                tokio::join!(
-                    reactor.wheel.run(node.stopped.clone()),
-                    reactor.deliveries.run(&node, node.stopped.clone()),
-                );
-            };
-            tasks.spawn_on(running, &handle);
+            reactor.run(&node);
         }
         node.tasks.spawn(repair::check_positions(Arc::clone(&node)));
         node.tasks.spawn(control::announce(Arc::clone(&node)));
@@ -149,6 +142,11 @@ impl Node {
     /// The timers of the connections that live on this thread.
     pub(crate) fn wheel(&self) -> &Wheel {
         &self.reactors.here_or(0).wheel
+    }
+
+    /// What runs the connections that live on this thread.
+    pub(crate) fn poller(&self) -> &Arc<Poller> {
+        &self.reactors.here_or(0).poller
     }
 
     fn stripe(&self, channel: &str) -> &AsyncMutex<()> {

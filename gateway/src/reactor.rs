@@ -11,10 +11,13 @@ use std::io;
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::deliveries::Deliveries;
+use crate::node::Node;
+use crate::poller::Poller;
 use crate::wheel::Wheel;
 
 thread_local! {
@@ -25,6 +28,8 @@ thread_local! {
 #[derive(Debug)]
 pub(crate) struct Reactor {
     handle: Handle,
+    /// Its connections.
+    pub(crate) poller: Arc<Poller>,
     /// The timers of its connections.
     pub(crate) wheel: Wheel,
     /// The channels that it has to deliver.
@@ -52,8 +57,13 @@ impl Reactors {
                 .enable_io()
                 .enable_time()
                 .build()?;
+            let poller = {
+                let _entered = runtime.enter();
+                Poller::new()?
+            };
             all.push(Arc::new(Reactor {
                 handle: runtime.handle().clone(),
+                poller: Arc::clone(&poller),
                 wheel: Wheel::new(clock),
                 deliveries: Deliveries::default(),
             }));
@@ -63,6 +73,8 @@ impl Reactors {
                 .spawn(move || {
                     CURRENT.set(Some(index));
                     runtime.block_on(stopped.cancelled());
+                    drop(runtime);
+                    poller.clear();
                 })?;
         }
         Ok(Self {
@@ -71,7 +83,7 @@ impl Reactors {
         })
     }
 
-    /// Ends the threads, and with them all tasks that still live on them.
+    /// Ends the threads, and with them all tasks and connections that still live on them.
     pub(crate) fn stop(&self) {
         self.stopped.cancel();
     }
@@ -95,6 +107,44 @@ impl Drop for Reactors {
 }
 
 impl Reactor {
+    /// Starts its loops. Each is a task of its own, and but for the wheel's none is even
+    /// asked whether it is to stop: they run for whatever any client does.
+    pub(crate) fn run(self: &Arc<Self>, node: &Arc<Node>) {
+        let loops = [
+            self.spawn(
+                node,
+                |on, node| async move { on.deliveries.run(&node).await },
+            ),
+            self.spawn(node, |on, _| async move { on.poller.answer_calls().await }),
+            self.spawn(node, |on, _| async move {
+                let Err(error) = on.poller.watch().await;
+                tracing::error!(%error, "waiting for sockets failed");
+            }),
+        ];
+        self.spawn(node, |on, node| async move {
+            on.wheel.run(node.stopped.clone()).await;
+        });
+        let stopped = node.stopped.clone();
+        node.tasks.spawn(async move {
+            stopped.cancelled().await;
+            for one in loops {
+                one.abort();
+            }
+        });
+    }
+
+    fn spawn<F>(
+        self: &Arc<Self>,
+        node: &Arc<Node>,
+        task: impl FnOnce(Arc<Self>, Arc<Node>) -> F,
+    ) -> JoinHandle<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let task = task(Arc::clone(self), Arc::clone(node));
+        node.tasks.spawn_on(task, &self.handle)
+    }
+
     /// Where its tasks are spawned.
     pub(crate) fn handle(&self) -> &Handle {
         &self.handle

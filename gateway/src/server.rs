@@ -1,6 +1,6 @@
 //! Accepts connections, ends TLS, and looks at what comes first. A good
-//! WebSocket handshake becomes a connection on the spot, in the same task; with
-//! everything else HTTP is spoken.
+//! WebSocket handshake becomes a connection on the spot; with everything else HTTP
+//! is spoken.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -14,16 +14,17 @@ use bytes::Bytes;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use mio::net::TcpListener;
 use rustls::ServerConfig;
-use tokio::io::ReadBuf;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{Interest, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::connection::task::Task;
 use crate::http::{Rewound, Site};
-use crate::socket::TlsStream;
+use crate::poller::watched;
+use crate::socket::{Read, Socket, Tcp, TlsStream};
 use crate::websocket::upgrade::{Opening, Stream};
 
 /// How long a TLS handshake may take.
@@ -64,25 +65,20 @@ pub(crate) async fn serve(
     });
     let cancelled = shared.cancelled.cancelled();
     tokio::pin!(cancelled);
-    let listener = match TcpListener::from_std(listener) {
+    // tokio's own would make each stream known to its event loop, before anybody knows
+    // whether it is to wait for it.
+    let listener = match watched(TcpListener::from_std(listener)) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "a listener cannot be polled"),
     };
     loop {
         let accepted = tokio::select! {
             biased;
-            accepted = listener.accept() => accepted,
+            accepted = listener.async_io(Interest::READABLE, TcpListener::accept) => accepted,
             () = &mut cancelled => return,
         };
         match accepted {
-            Ok((tcp, _)) => {
-                let shared = Arc::clone(&shared);
-                if shared.tls.is_some() {
-                    tasks.spawn(run(Box::pin(first_in_tls(tcp, shared))));
-                } else {
-                    tasks.spawn(run(Box::pin(first(tcp, shared))));
-                }
-            }
+            Ok((tcp, _)) => begin(tcp.into(), &shared, &tasks),
             Err(error) => {
                 // Out of descriptors or memory: those who wait are served when
                 // others have left.
@@ -93,55 +89,101 @@ pub(crate) async fn serve(
     }
 }
 
-/// Runs the connection that a stream's first request makes, if it makes one. The
-/// first request's future lies by itself, so that nothing of it is left in a
-/// connection, which may stay for days.
-async fn run(first: Pin<Box<impl Future<Output = Option<Box<Task>>>>>) {
-    if let Some(task) = first.await {
-        task.run().await;
-    }
-}
-
-async fn first_in_tls(tcp: TcpStream, listener: Arc<Listener>) -> Option<Box<Task>> {
-    let config = Arc::clone(listener.tls.as_ref()?);
-    match timeout(TLS_HANDSHAKE, TlsStream::accept(config, tcp)).await {
-        Ok(Ok(stream)) => return first(stream, listener).await,
-        Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
-        Err(_) => tracing::debug!("TLS handshake took too long"),
-    }
-    None
-}
-
-/// Goes on with a stream by what comes first on it.
-async fn first<S: Stream>(mut stream: S, listener: Arc<Listener>) -> Option<Box<Task>> {
-    if !listener.site.has_websocket() {
-        Box::pin(http(Bytes::new(), stream, listener)).await;
-        return None;
-    }
-    let received = timeout(
-        REQUEST_HEAD,
-        poll_fn(|cx| receive(cx, &mut stream, &listener.site)),
-    );
-    match received.await {
-        Ok(Ok(Received::Handshake(opening))) => {
-            return opening.open(listener.site.node(), stream).await;
-        }
-        // It left without a word.
-        Ok(Ok(Received::Other(nothing))) if nothing.is_empty() => {}
-        Ok(Ok(Received::Other(bytes))) => Box::pin(http(bytes, stream, listener)).await,
-        Ok(Err(error)) => tracing::debug!(%error, "a stream broke before it was used"),
-        Err(_) => tracing::debug!("a client connected and sent nothing"),
-    }
-    None
-}
-
 /// What came first on a stream.
 enum Received {
     Handshake(Opening),
+    /// Something else; empty: the other side left.
     Other(Bytes),
 }
 
-fn receive<S: Stream>(
+impl Received {
+    fn of(received: &[u8], site: &Site) -> Self {
+        match site.opening(received) {
+            Some(opening) => Self::Handshake(opening),
+            None => Self::Other(Bytes::copy_from_slice(received)),
+        }
+    }
+}
+
+/// Goes on with a new stream. If a handshake is there already, as when many come, it
+/// becomes a connection here and now.
+fn begin(tcp: std::net::TcpStream, listener: &Arc<Listener>, tasks: &TaskTracker) {
+    let received = if listener.tls.is_none() && listener.site.has_websocket() {
+        receive_now(&tcp, &listener.site)
+    } else {
+        Ok(None)
+    };
+    let other = match received {
+        Ok(None) => None,
+        Ok(Some(Received::Handshake(opening))) => {
+            return opening.open(listener.site.node(), Socket::Plain(tcp));
+        }
+        Ok(Some(Received::Other(bytes))) => Some(bytes),
+        Err(error) => return broke(&error),
+    };
+    let stream = match TcpStream::from_std(tcp) {
+        Ok(stream) => stream,
+        Err(error) => return tracing::warn!(%error, "a stream cannot be waited for"),
+    };
+    let shared = Arc::clone(listener);
+    match other {
+        // It left without a word.
+        Some(bytes) if bytes.is_empty() => {}
+        Some(bytes) => drop(tasks.spawn(http(bytes, stream, shared))),
+        None if listener.tls.is_some() => drop(tasks.spawn(first_in_tls(stream, shared))),
+        None => drop(tasks.spawn(first(stream, shared))),
+    }
+}
+
+fn broke(error: &io::Error) {
+    tracing::debug!(%error, "a stream broke before it was used");
+}
+
+/// `None`: nothing is there yet.
+fn receive_now(tcp: &impl Tcp, site: &Site) -> io::Result<Option<Received>> {
+    BUFFER.with_borrow_mut(|buffer| {
+        Ok(match tcp.try_read(buffer)? {
+            Read::Some { bytes: 0, .. } => None,
+            Read::Some { bytes, .. } => Some(Received::of(&buffer[..bytes], site)),
+            Read::End => Some(Received::Other(Bytes::new())),
+        })
+    })
+}
+
+async fn first_in_tls(tcp: TcpStream, listener: Arc<Listener>) {
+    let Some(config) = listener.tls.clone() else {
+        return;
+    };
+    match timeout(TLS_HANDSHAKE, TlsStream::accept(config, tcp)).await {
+        Ok(Ok(stream)) => first(stream, listener).await,
+        Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
+        Err(_) => tracing::debug!("TLS handshake took too long"),
+    }
+}
+
+/// Waits for what comes first on a stream, and goes on with it by that.
+async fn first<S: Stream>(mut stream: S, listener: Arc<Listener>) {
+    if !listener.site.has_websocket() {
+        return http(Bytes::new(), stream, listener).await;
+    }
+    let received = timeout(
+        REQUEST_HEAD,
+        poll_fn(|cx| poll_receive(cx, &mut stream, &listener.site)),
+    );
+    match received.await {
+        Ok(Ok(Received::Handshake(opening))) => match stream.into_socket() {
+            Ok(socket) => opening.open(listener.site.node(), socket),
+            Err(error) => broke(&error),
+        },
+        // It left without a word.
+        Ok(Ok(Received::Other(nothing))) if nothing.is_empty() => {}
+        Ok(Ok(Received::Other(bytes))) => http(bytes, stream, listener).await,
+        Ok(Err(error)) => broke(&error),
+        Err(_) => tracing::debug!("a client connected and sent nothing"),
+    }
+}
+
+fn poll_receive<S: Stream>(
     cx: &mut Context<'_>,
     stream: &mut S,
     site: &Site,
@@ -149,11 +191,7 @@ fn receive<S: Stream>(
     BUFFER.with_borrow_mut(|buffer| {
         let mut buffer = ReadBuf::new(buffer);
         ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
-        let received = buffer.filled();
-        Poll::Ready(Ok(match site.opening(received) {
-            Some(opening) => Received::Handshake(opening),
-            None => Received::Other(Bytes::copy_from_slice(received)),
-        }))
+        Poll::Ready(Ok(Received::of(buffer.filled(), site)))
     })
 }
 
@@ -161,7 +199,7 @@ fn receive<S: Stream>(
 async fn http<S: Stream>(received: Bytes, stream: S, listener: Arc<Listener>) {
     let peer = match stream.peer() {
         Ok(peer) => peer,
-        Err(error) => return tracing::debug!(%error, "a stream broke before it was used"),
+        Err(error) => return broke(&error),
     };
     let site = listener.site.clone();
     let service = service_fn(move |request| site.clone().answer(peer, request));

@@ -211,11 +211,13 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::connection::{Closing, Rules};
+    use crate::poller::Poller;
     use crate::socket::Socket;
 
     struct Server {
         wheel: Arc<Wheel>,
         rules: Arc<Rules>,
+        poller: Arc<Poller>,
         listener: TcpListener,
         /// The other ends: nothing is read from them.
         clients: Vec<TcpStream>,
@@ -227,6 +229,7 @@ mod tests {
             Self {
                 wheel: Arc::new(Wheel::new(clock)),
                 rules: Arc::new(Rules::new(&Config::default())),
+                poller: Poller::new().unwrap(),
                 listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
                 clients: Vec::new(),
             }
@@ -244,9 +247,10 @@ mod tests {
             self.clients
                 .push(TcpStream::connect(address).await.unwrap());
             let (tcp, _) = self.listener.accept().await.unwrap();
-            let socket = Socket::Plain(tcp);
+            let socket = Socket::Plain(tcp.into_std().unwrap());
             let rules = Arc::clone(&self.rules);
-            let connection = Arc::new(Connection::new(socket, Format::Json, false, rules, 1));
+            let make = |seat| Connection::new(socket, Format::Json, false, rules, 1, seat);
+            let connection = self.poller.seat(make).unwrap();
             connection.connected(&Arc::from("user"), ping_at);
             self.wheel.add(&connection, ping_at);
             connection

@@ -1,11 +1,12 @@
 //! The task that owns a connection: it reads the client's frames, hands messages
 //! and events to the session one after the other, writes what waits in the
-//! outbox, and closes.
+//! outbox, and closes. While there is nothing to do it rests: the
+//! [poller](crate::poller) keeps it, and sees to it that it goes on.
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -15,8 +16,9 @@ use tokio::task::yield_now;
 use tokio::time::{Sleep, timeout};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::{Closing, Connection, Overflow};
+use super::{Closing, Connection, Overflow, Shared};
 use crate::session::{Event, Session};
+use crate::socket::Read;
 use crate::websocket::frame::{self, Incoming, Reader};
 
 /// Received at once; shared by all connections of a thread.
@@ -30,15 +32,18 @@ thread_local! {
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
 }
 
-/// What the task wakes up for.
-enum Wake {
-    Readable,
+/// What the task has to do next.
+enum Next {
+    Read,
     Events(Vec<Event>),
-    Closing,
+    Close,
+    Rest,
 }
 
-/// A connection's task. All of it lies in one allocation, so that what waits (the
-/// future of [`Task::run`]) is small: a node holds one for every idle connection.
+/// How long the socket has taken nothing.
+type Stall = Option<Pin<Box<Sleep>>>;
+
+/// A connection's task. It takes a seat in the poller, and leaves it when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Task {
     connection: Arc<Connection>,
@@ -46,8 +51,12 @@ pub(crate) struct Task {
     reader: Reader,
     /// The node waits for it when it drains.
     _drained: TaskTrackerToken,
-    /// Runs while the socket takes nothing.
-    stall: Option<Pin<Box<Sleep>>>,
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.connection.seat.leave();
+    }
 }
 
 impl Task {
@@ -62,56 +71,71 @@ impl Task {
             session,
             reader: Reader::default(),
             _drained: drained,
-            stall: None,
         })
     }
 
-    /// Takes bytes that arrived together with the handshake.
-    pub(crate) async fn early(&mut self, bytes: Bytes) {
-        let messages = self.take(&bytes);
-        drop(bytes);
-        self.messages(messages).await;
+    /// The connection that it is the task of.
+    pub(crate) fn connection(&self) -> &Arc<Connection> {
+        &self.connection
     }
 
-    /// Runs the connection to its end.
-    pub(crate) async fn run(mut self: Box<Self>) {
+    /// Reads if that is all there is to do, as for a pong. `None`: it rests again;
+    /// else it has to [work](Self::work), first at these messages, if any.
+    pub(crate) fn look(&mut self) -> Option<Vec<Bytes>> {
+        let messages = if self.connection.has_only_to_read() {
+            self.receive()
+        } else {
+            Vec::new()
+        };
+        let rests = messages.is_empty() && self.connection.rest();
+        (!rests).then_some(messages)
+    }
+
+    /// Carries out messages, and then whatever there is to do, until the task rests or
+    /// the connection has ended (`None`).
+    pub(crate) async fn work(mut self: Box<Self>, messages: Vec<Bytes>) -> Option<Box<Self>> {
+        self.messages(messages).await;
+        // Runs while the socket takes nothing.
+        let mut stall = None;
         loop {
-            match poll_fn(|cx| self.connection.poll_wake(cx, &mut self.stall)).await {
-                Wake::Readable => {
-                    let (messages, more) = self.receive();
-                    if !messages.is_empty() {
-                        Box::pin(self.messages(messages)).await;
-                    }
-                    if more {
+            match poll_fn(|cx| self.connection.poll_next(cx, &mut stall)).await {
+                Next::Read => {
+                    let messages = self.receive();
+                    self.messages(messages).await;
+                    if self.connection.is_readable() {
+                        // Others of the thread first.
                         yield_now().await;
                     }
                 }
-                Wake::Events(events) => Box::pin(self.events(events)).await,
-                Wake::Closing => return Box::pin(self.finish()).await,
+                Next::Events(events) => self.events(events).await,
+                Next::Close => {
+                    Box::pin(self.finish()).await;
+                    return None;
+                }
+                Next::Rest => return Some(self),
             }
         }
     }
 
-    /// Reads what the socket has, and returns the messages in it, and whether there
-    /// may be more to read.
-    fn receive(&mut self) -> (Vec<Bytes>, bool) {
+    /// Reads what the socket has, and returns the messages in it.
+    fn receive(&mut self) -> Vec<Bytes> {
         BUFFER.with_borrow_mut(|buffer| match self.connection.socket.try_read(buffer) {
-            Ok(0) => {
-                self.connection.close(Closing::Lost);
-                (Vec::new(), false)
+            Ok(Read::Some { bytes, more }) => {
+                if more {
+                    self.connection.shared.lock().readiness.readable();
+                }
+                self.take(&buffer[..bytes])
             }
-            Ok(n) => (self.take(&buffer[..n]), n == buffer.len()),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => (Vec::new(), false),
-            Err(_) => {
+            Ok(Read::End) | Err(_) => {
                 self.connection.close(Closing::Lost);
-                (Vec::new(), false)
+                Vec::new()
             }
         })
     }
 
-    /// Parses received bytes. Control frames and the answers to pings are dealt
-    /// with here.
-    fn take(&mut self, received: &[u8]) -> Vec<Bytes> {
+    /// Parses what was received. Control frames and the answers to pings are dealt with
+    /// here; the messages are for [`Self::work`].
+    pub(crate) fn take(&mut self, received: &[u8]) -> Vec<Bytes> {
         let connection = &self.connection;
         let session = &self.session;
         let mut messages = Vec::new();
@@ -142,65 +166,81 @@ impl Task {
         messages
     }
 
+    /// Boxed, as the rest: otherwise it would be moved with everything that it is a part of.
     async fn messages(&mut self, messages: Vec<Bytes>) {
-        let work = self.session.on_messages(messages);
-        supervise(&self.connection, pin!(work)).await;
+        if !messages.is_empty() {
+            let work = Box::pin(self.session.on_messages(messages));
+            supervise(&self.connection, work).await;
+        }
     }
 
     async fn events(&mut self, events: Vec<Event>) {
         let session = &mut self.session;
-        let work = async {
+        let work = Box::pin(async {
             for event in events {
                 session.on_event(event).await;
             }
-        };
-        supervise(&self.connection, pin!(work)).await;
+        });
+        supervise(&self.connection, work).await;
     }
 }
 
 impl Connection {
-    fn poll_wake(&self, cx: &mut Context<'_>, stall: &mut Option<Pin<Box<Sleep>>>) -> Poll<Wake> {
-        self.task.register(cx.waker());
+    /// Whether there is something to read, and nothing else to do. Whoever asks reads.
+    fn has_only_to_read(&self) -> bool {
+        let shared = &mut *self.shared.lock();
+        shared.has_nothing_to_do() && !self.socket.holds_back() && shared.readiness.take_readable()
+    }
+
+    fn is_readable(&self) -> bool {
+        self.shared.lock().readiness.is_readable()
+    }
+
+    /// Lets the task rest, if there is nothing to do.
+    fn rest(&self) -> bool {
+        let shared = &mut *self.shared.lock();
+        shared.has_nothing_to_do() && !self.socket.holds_back() && shared.readiness.rest()
+    }
+
+    fn poll_next(&self, cx: &mut Context<'_>, stall: &mut Stall) -> Poll<Next> {
         self.poll_flush(cx, stall);
         let mut shared = self.shared.lock();
         if shared.closing.is_some() {
-            return Poll::Ready(Wake::Closing);
+            return Poll::Ready(Next::Close);
         }
         if let Some(events) = shared.mailbox.take() {
-            return Poll::Ready(Wake::Events(*events));
+            return Poll::Ready(Next::Events(*events));
+        }
+        if shared.readiness.take_readable() {
+            return Poll::Ready(Next::Read);
         }
         drop(shared);
-        match self.socket.poll_readable(cx) {
-            Poll::Ready(Ok(())) => Poll::Ready(Wake::Readable),
-            Poll::Ready(Err(_)) => {
-                self.close(Closing::Lost);
-                Poll::Ready(Wake::Closing)
-            }
-            Poll::Pending => Poll::Pending,
+        if self.rest() {
+            return Poll::Ready(Next::Rest);
         }
+        Poll::Pending
     }
 
     /// Writes what waits as far as the socket takes it, and closes the connection
     /// when it has taken nothing for too long. The timer exists only meanwhile.
-    fn poll_flush(&self, cx: &mut Context<'_>, stall: &mut Option<Pin<Box<Sleep>>>) {
+    fn poll_flush(&self, cx: &mut Context<'_>, stall: &mut Stall) {
         loop {
             let before = self.queued_bytes();
             if before == 0 && !self.socket.holds_back() {
                 *stall = None;
                 return;
             }
-            match self.socket.poll_writable(cx) {
-                Poll::Ready(Ok(())) => match self.flush() {
-                    Ok(true) => {
-                        *stall = None;
-                        return;
-                    }
-                    Ok(false) if self.queued_bytes() < before => *stall = None,
-                    Ok(false) => {}
-                    Err(_) => return self.close(Closing::Lost),
-                },
-                Poll::Ready(Err(_)) => return self.close(Closing::Lost),
-                Poll::Pending => break,
+            if !self.is_writable() {
+                break;
+            }
+            match self.flush() {
+                Ok(true) => {
+                    *stall = None;
+                    return;
+                }
+                Ok(false) if self.queued_bytes() < before => *stall = None,
+                Ok(false) => {}
+                Err(_) => return self.close(Closing::Lost),
             }
         }
         let stall =
@@ -209,11 +249,26 @@ impl Connection {
             self.close(Closing::Disconnect(wire::Disconnect::WRITE_ERROR));
         }
     }
+
+    fn is_writable(&self) -> bool {
+        self.shared.lock().readiness.is_writable()
+    }
+
+    fn take_readable(&self) -> bool {
+        self.shared.lock().readiness.take_readable()
+    }
+}
+
+impl Shared {
+    /// But for the socket.
+    fn has_nothing_to_do(&self) -> bool {
+        self.closing.is_none() && self.mailbox.is_none() && self.outbox.is_empty()
+    }
 }
 
 /// Lets the session work. What it sends between two waits is written together; and
 /// the outbox is written also while the session waits for something else.
-async fn supervise(connection: &Connection, mut work: Pin<&mut impl Future<Output = ()>>) {
+async fn supervise(connection: &Connection, mut work: Pin<Box<impl Future<Output = ()>>>) {
     let mut stall = None;
     let mut first = true;
     poll_fn(|cx| {
@@ -224,7 +279,6 @@ async fn supervise(connection: &Connection, mut work: Pin<&mut impl Future<Outpu
             if std::mem::take(&mut first) {
                 connection.set_busy(true);
             }
-            connection.task.register(cx.waker());
             connection.poll_flush(cx, &mut stall);
         }
         done
@@ -238,7 +292,7 @@ async fn supervise(connection: &Connection, mut work: Pin<&mut impl Future<Outpu
 impl Task {
     /// Says goodbye: the session lets go of all that it holds, and the close frame
     /// is sent and answered, each within its time.
-    async fn finish(mut self: Box<Self>) {
+    async fn finish(&mut self) {
         let connection = Arc::clone(&self.connection);
         let closing = connection.shared.lock().closing.clone();
         let closing = closing.map_or(Closing::Lost, |closing| *closing);
@@ -281,28 +335,42 @@ impl Task {
 
 async fn flush_all(connection: &Connection) -> io::Result<()> {
     while !connection.flush()? {
-        poll_fn(|cx| connection.socket.poll_writable(cx)).await?;
+        until(|| connection.is_writable()).await;
     }
     Ok(())
 }
 
+/// Waits for what the event loop tells, which has the task polled.
+async fn until(mut told: impl FnMut() -> bool) {
+    poll_fn(|_| {
+        if told() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
+}
+
 /// Reads until the client closes; what it still sends is not looked at.
-async fn closed_by_client(connection: &Connection, reader: &mut Reader) -> io::Result<()> {
+async fn closed_by_client(connection: &Connection, reader: &mut Reader) {
     loop {
-        poll_fn(|cx| connection.socket.poll_readable(cx)).await?;
-        let ended = BUFFER.with_borrow_mut(|buffer| match connection.socket.try_read(buffer) {
-            Ok(0) => true,
-            Ok(n) => {
-                let mut closed = false;
-                let parsed = reader.read(&buffer[..n], SCRATCH, |incoming| {
-                    closed |= matches!(incoming, Incoming::Close(_));
-                });
-                closed || parsed.is_err()
+        until(|| connection.take_readable()).await;
+        let goes_on = BUFFER.with_borrow_mut(|buffer| {
+            let Ok(Read::Some { bytes, more }) = connection.socket.try_read(buffer) else {
+                return false;
+            };
+            if more {
+                connection.shared.lock().readiness.readable();
             }
-            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+            let mut closed = false;
+            let parsed = reader.read(&buffer[..bytes], SCRATCH, |incoming| {
+                closed |= matches!(incoming, Incoming::Close(_));
+            });
+            parsed.is_ok() && !closed
         });
-        if ended {
-            return Ok(());
+        if !goes_on {
+            return;
         }
     }
 }
@@ -311,19 +379,11 @@ async fn closed_by_client(connection: &Connection, reader: &mut Reader) -> io::R
 mod tests {
     use super::*;
 
-    /// Every idle connection holds one of each. A session's future once slipped into
-    /// a task's and made it nine times as large.
+    /// Every idle connection holds one of each.
     #[test]
     fn what_an_idle_connection_holds_is_small() {
-        fn size_of_future<F: Future>(_: impl FnOnce(Box<Task>) -> F) -> usize {
-            size_of::<F>()
-        }
-        let sizes = [
-            size_of_future(Task::run),
-            size_of::<Task>(),
-            size_of::<Connection>(),
-        ];
-        let limits = [88, 192, 192];
+        let sizes = [size_of::<Task>(), size_of::<Connection>()];
+        let limits = [184, 160];
         assert!(
             sizes.iter().zip(limits).all(|(&size, limit)| size <= limit),
             "{sizes:?} bytes"

@@ -541,15 +541,18 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::connection::Rules;
+    use crate::poller::Poller;
     use crate::socket::Socket;
 
     async fn listener(after: u64) -> Listener {
         let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = server.local_addr().unwrap();
-        let socket = Socket::Plain(TcpStream::connect(address).await.unwrap());
+        let tcp = TcpStream::connect(address).await.unwrap();
+        let socket = Socket::Plain(tcp.into_std().unwrap());
         let rules = Arc::new(Rules::new(&Config::default()));
+        let make = |seat| Connection::new(socket, Format::Json, false, rules, 1, seat);
         Listener {
-            connection: Arc::new(Connection::new(socket, Format::Json, false, rules, 1)),
+            connection: Poller::new().unwrap().seat(make).unwrap(),
             after,
             positioned: true,
             join_leave: false,

@@ -12,15 +12,13 @@ mod stream;
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 
 use parking_lot::Mutex;
 use rustls::ServerConfig;
-use tokio::net::TcpStream;
 
 use self::state::State;
 pub(crate) use self::stream::TlsStream;
-use super::{read_all, write_now};
+use super::{Read, Tcp};
 
 #[cfg(test)]
 mod tests;
@@ -46,15 +44,15 @@ struct Sending {
     ciphertext: Vec<u8>,
 }
 
-/// See the module. All calls but the handshake take `&self` and never wait.
+/// See the module. All calls take `&self` and never wait.
 #[derive(Debug)]
-pub(crate) struct Tls {
-    tcp: TcpStream,
+pub(crate) struct Tls<T> {
+    tcp: T,
     state: Mutex<State>,
 }
 
-impl Tls {
-    fn new(config: Arc<ServerConfig>, tcp: TcpStream) -> io::Result<Self> {
+impl<T: Tcp> Tls<T> {
+    fn new(config: Arc<ServerConfig>, tcp: T) -> io::Result<Self> {
         Ok(Self {
             tcp,
             state: Mutex::new(State::new(config)?),
@@ -62,13 +60,18 @@ impl Tls {
     }
 
     /// The stream under it.
-    pub(super) fn tcp(&self) -> &TcpStream {
+    pub(super) fn tcp(&self) -> &T {
         &self.tcp
     }
 
-    /// Reads what is there; 0 at the end of the stream. What is there may be no more than a
-    /// part of a record: then it would block, though the stream may still be readable.
-    pub(super) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+    /// Whether something was decrypted and not read yet.
+    pub(super) fn has_unread(&self) -> bool {
+        !self.state.lock().unread.is_empty()
+    }
+
+    /// Reads what is there, which may be no more than a part of a record: then it is
+    /// nothing yet.
+    pub(super) fn try_read(&self, buffer: &mut [u8]) -> io::Result<Read> {
         let state = &mut *self.state.lock();
         if !state.unread.is_empty() {
             let n = state.unread.len().min(buffer.len());
@@ -77,10 +80,14 @@ impl Tls {
             if state.unread.is_empty() {
                 state.unread = Vec::new();
             }
-            return Ok(n);
+            // What the kernel has behind it is not known.
+            return Ok(Read::Some {
+                bytes: n,
+                more: true,
+            });
         }
-        if state.peer_closed || buffer.is_empty() {
-            return Ok(0);
+        if state.peer_closed {
+            return Ok(Read::End);
         }
         let mut filled = 0;
         let mut rest = Vec::new();
@@ -91,34 +98,33 @@ impl Tls {
             rest.extend_from_slice(&plaintext[n..]);
         })?;
         state.unread = rest;
-        // Once: a peer that sends records with nothing in them must not keep the thread.
-        if filled == 0 && received > 0 && !state.peer_closed {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        Ok(filled)
+        // Received once, even if that brought nothing: a peer that sends records with
+        // nothing in them must not keep the thread.
+        Ok(match received {
+            Read::Some { more, .. } if filled > 0 || !state.peer_closed => Read::Some {
+                bytes: filled,
+                more: more || !state.unread.is_empty() || state.peer_closed,
+            },
+            Read::Some { .. } | Read::End => Read::End,
+        })
     }
 
-    /// Receives once and decrypts; 0 at the end of the stream. Received is no more than
-    /// the reader has room for, so that nothing decrypted is left over, unless a record
-    /// alone is larger.
-    fn receive(
-        &self,
-        state: &mut State,
-        room: usize,
-        take: impl FnMut(&[u8]),
-    ) -> io::Result<usize> {
+    /// Receives once and decrypts. Received is no more than the reader has room for, so
+    /// that nothing decrypted is left over, unless a record alone is larger.
+    fn receive(&self, state: &mut State, room: usize, take: impl FnMut(&[u8])) -> io::Result<Read> {
         RECEIVED.with_borrow_mut(|buffer| {
             let kept = state.unfinished.len();
             if kept == buffer.len() {
                 return Err(invalid("a record does not end"));
             }
             let limit = room.max(kept + LEAST).min(buffer.len());
-            let received = read_all(&self.tcp, &mut buffer[kept..limit])?;
-            if received == 0 {
-                return Ok(0);
-            }
+            let received = self.tcp.try_read(&mut buffer[kept..limit])?;
+            let bytes = match received {
+                Read::Some { bytes: 0, .. } | Read::End => return Ok(received),
+                Read::Some { bytes, .. } => bytes,
+            };
             buffer[..kept].copy_from_slice(&state.unfinished);
-            let total = kept + received;
+            let total = kept + bytes;
             let used = state.process(&mut buffer[..total], take);
             // Answers of the protocol itself: handshake, key updates, alerts.
             let flushed = self.flush(state);
@@ -158,7 +164,7 @@ impl Tls {
     /// Sends, and keeps what the kernel does not take.
     fn send(&self, state: &mut State, ciphertext: &[u8]) -> io::Result<()> {
         if state.unsent.is_empty() {
-            let sent = write_all(&self.tcp, ciphertext)?;
+            let sent = self.tcp.write_all(ciphertext)?;
             state.unsent.extend_from_slice(&ciphertext[sent..]);
         } else {
             // What the protocol itself had to say comes first.
@@ -182,7 +188,7 @@ impl Tls {
         if state.unsent.is_empty() {
             return Ok(true);
         }
-        let sent = write_all(&self.tcp, &state.unsent)?;
+        let sent = self.tcp.write_all(&state.unsent)?;
         if sent == state.unsent.len() {
             state.unsent = Vec::new();
             return Ok(true);
@@ -190,58 +196,6 @@ impl Tls {
         state.unsent.drain(..sent);
         Ok(false)
     }
-
-    /// Ready when a read may bring something.
-    pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.state.lock().unread.is_empty() {
-            return Poll::Ready(Ok(()));
-        }
-        self.tcp.poll_read_ready(cx)
-    }
-
-    fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.try_flush()? {
-            ready!(self.tcp.poll_write_ready(cx))?;
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_handshake(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        loop {
-            ready!(self.poll_flush(cx))?;
-            let mut state = self.state.lock();
-            if !state.tls.is_handshaking() {
-                return Poll::Ready(Ok(()));
-            }
-            let mut early = Vec::new();
-            let received = self.receive(&mut state, LEAST, |plaintext| {
-                early.extend_from_slice(plaintext);
-            });
-            state.unread.append(&mut early);
-            drop(state);
-            match received {
-                Ok(0) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    ready!(self.tcp.poll_read_ready(cx))?;
-                }
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
-    }
-}
-
-/// Writes until the kernel takes no more; returns how much it took.
-fn write_all(tcp: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
-    let mut sent = 0;
-    while sent < bytes.len() {
-        match write_now(tcp, &[IoSlice::new(&bytes[sent..])]) {
-            Ok(n) => sent += n,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(sent)
 }
 
 fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {

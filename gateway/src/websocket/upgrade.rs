@@ -12,13 +12,13 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use wire::Format;
 
 use super::handshake::{Choice, Handshake, text};
-use crate::connection::Connection;
 use crate::connection::task::Task;
+use crate::connection::{Connection, Overflow};
 use crate::http::{Body, Rewound};
 use crate::metrics::CodeLabels;
 use crate::node::Node;
@@ -171,19 +171,16 @@ async fn serve(
     let Ok(upgraded) = upgrade.await else {
         return;
     };
-    let Some((socket, early)) = into_socket(upgraded) else {
-        tracing::error!("an upgraded stream is of an unknown kind");
-        return;
-    };
-    let task = begin(&node, socket, choice, trusted_user, early).await;
-    // A task of its own, whose future is small: this one holds the upgrade's.
-    node.tasks.spawn(task.run());
+    match into_socket(upgraded) {
+        Ok((socket, early)) => begin(&node, socket, choice, trusted_user, &Bytes::new(), &early),
+        Err(error) => tracing::error!(%error, "an upgraded stream cannot be used"),
+    }
 }
 
 /// A handshake that was the first on its stream, and that nothing speaks against.
 #[derive(Debug)]
 pub(crate) struct Opening {
-    answer: Vec<u8>,
+    answer: Bytes,
     choice: Choice,
     trusted_user: Option<Box<str>>,
     /// What came behind it.
@@ -203,41 +200,36 @@ impl Opening {
                 .admission
                 .admit(node.metrics.connections.get(), node.clock.now());
         admitted.then(|| Self {
-            answer: handshake.answer(),
+            answer: handshake.answer().into(),
             choice: handshake.choice,
             trusted_user: handshake.user.and_then(user),
             early: Bytes::copy_from_slice(&received[handshake.length..]),
         })
     }
 
-    /// Answers the handshake, and makes the connection. `None`: the client is gone.
-    pub(crate) async fn open<S: Stream>(
-        self,
-        node: &Arc<Node>,
-        mut stream: S,
-    ) -> Option<Box<Task>> {
-        let answered = async {
-            stream.write_all(&self.answer).await?;
-            stream.flush().await
-        };
-        if let Err(error) = answered.await {
-            tracing::debug!(%error, "a client left during its handshake");
-            return None;
-        }
-        let socket = stream.into_socket();
-        Some(begin(node, socket, self.choice, self.trusted_user, self.early).await)
+    /// Answers the handshake, and makes the connection.
+    pub(crate) fn open(self, node: &Arc<Node>, socket: Socket) {
+        begin(
+            node,
+            socket,
+            self.choice,
+            self.trusted_user,
+            &self.answer,
+            &self.early,
+        );
     }
 }
 
-/// Makes a connection, which counts from now on. `early`: what came behind its
-/// handshake.
-async fn begin(
+/// Makes a connection, which counts from now on. `answer`: the handshake's, if it is
+/// still to be sent. `early`: what came behind the handshake.
+fn begin(
     node: &Arc<Node>,
     socket: Socket,
     choice: Choice,
     trusted_user: Option<Box<str>>,
-    early: Bytes,
-) -> Box<Task> {
+    answer: &Bytes,
+    early: &[u8],
+) {
     let format = if choice.protobuf {
         Format::Protobuf
     } else {
@@ -245,29 +237,38 @@ async fn begin(
     };
     let now = node.clock.now();
     let rules = Arc::clone(&node.rules);
-    let connection = Arc::new(Connection::new(
-        socket,
-        format,
-        choice.native_ping,
-        rules,
-        now,
-    ));
+    let poller = node.poller();
+    let seated = poller.seat(|seat| {
+        let native_ping = choice.native_ping;
+        Connection::new(socket, format, native_ping, rules, now, seat)
+    });
+    let connection = match seated {
+        Ok(connection) => connection,
+        Err(error) => return tracing::warn!(%error, "a connection cannot be waited for"),
+    };
     node.wheel().add(&connection, connection.first_tick(now));
     node.metrics.connections.inc();
     node.metrics.connections_accepted.inc();
+    if !answer.is_empty() {
+        connection.send(answer, Overflow::Disconnect);
+    }
     let session = Session::new(Arc::clone(node), Arc::clone(&connection), trusted_user);
     let mut task = Task::new(connection, session, node.connections.token());
-    if !early.is_empty() {
-        // Boxed: it is rare, and has room for everything that a message may ask for.
-        Box::pin(task.early(early)).await;
-    }
-    task
+    let messages = if early.is_empty() {
+        Vec::new()
+    } else {
+        task.take(early)
+    };
+    poller.go_on(task, messages);
 }
 
 /// A stream that a connection can run on.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     /// The socket under it, once nothing that was read is left in it.
-    fn into_socket(self) -> Socket;
+    ///
+    /// # Errors
+    /// tokio cannot let go of it.
+    fn into_socket(self) -> io::Result<Socket>;
 
     /// Who is at its other end.
     ///
@@ -277,8 +278,8 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
 }
 
 impl Stream for TcpStream {
-    fn into_socket(self) -> Socket {
-        Socket::Plain(self)
+    fn into_socket(self) -> io::Result<Socket> {
+        self.into_std().map(Socket::Plain)
     }
 
     fn peer(&self) -> io::Result<SocketAddr> {
@@ -287,8 +288,8 @@ impl Stream for TcpStream {
 }
 
 impl Stream for TlsStream {
-    fn into_socket(self) -> Socket {
-        Socket::Tls(self.into_tls())
+    fn into_socket(self) -> io::Result<Socket> {
+        self.into_tls().map(Socket::Tls)
     }
 
     fn peer(&self) -> io::Result<SocketAddr> {
@@ -297,18 +298,19 @@ impl Stream for TlsStream {
 }
 
 /// The socket under an upgraded stream, and what was read of it already.
-fn into_socket(upgraded: Upgraded) -> Option<(Socket, Bytes)> {
+fn into_socket(upgraded: Upgraded) -> io::Result<(Socket, Bytes)> {
     match rewound::<TcpStream>(upgraded) {
-        Ok(parts) => Some(parts),
-        Err(upgraded) => rewound::<TlsStream>(upgraded).ok(),
+        Ok(parts) => parts,
+        Err(upgraded) => rewound::<TlsStream>(upgraded)
+            .unwrap_or_else(|_| Err(io::Error::other("it is of an unknown kind"))),
     }
 }
 
-fn rewound<S: Stream>(upgraded: Upgraded) -> Result<(Socket, Bytes), Upgraded> {
+fn rewound<S: Stream>(upgraded: Upgraded) -> Result<io::Result<(Socket, Bytes)>, Upgraded> {
     let parts = upgraded.downcast::<TokioIo<Rewound<S>>>()?;
     let (stream, unread) = parts.io.into_inner().into_parts();
     // A copy: hyper's read buffer, 8 KiB of which even an empty slice would hold,
     // must not live as long as the connection.
     let early = [&*parts.read_buf, &*unread].concat();
-    Ok((stream.into_socket(), early.into()))
+    Ok(stream.into_socket().map(|socket| (socket, early.into())))
 }

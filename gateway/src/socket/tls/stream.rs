@@ -10,12 +10,12 @@ use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::Tls;
+use super::{LEAST, Read, Tls};
 
 /// A [`Tls`] for those who read and write and wait: HTTP, before the stream becomes a
 /// connection.
 #[derive(Debug)]
-pub(crate) struct TlsStream(Box<Tls>);
+pub(crate) struct TlsStream(pub(super) Box<Tls<TcpStream>>);
 
 impl TlsStream {
     /// Carries out the handshake.
@@ -23,9 +23,9 @@ impl TlsStream {
     /// # Errors
     /// The stream broke, or the peer and we could not agree.
     pub(crate) async fn accept(config: Arc<ServerConfig>, tcp: TcpStream) -> io::Result<Self> {
-        let tls = Box::new(Tls::new(config, tcp)?);
-        poll_fn(|cx| tls.poll_handshake(cx)).await?;
-        Ok(Self(tls))
+        let stream = Self(Box::new(Tls::new(config, tcp)?));
+        poll_fn(|cx| stream.poll_handshake(cx)).await?;
+        Ok(stream)
     }
 
     /// The stream under it.
@@ -34,8 +34,42 @@ impl TlsStream {
     }
 
     /// What a connection runs on.
-    pub(crate) fn into_tls(self) -> Box<Tls> {
-        self.0
+    ///
+    /// # Errors
+    /// tokio cannot let go of the stream.
+    pub(crate) fn into_tls(self) -> io::Result<Box<Tls<std::net::TcpStream>>> {
+        let Tls { tcp, state } = *self.0;
+        let tcp = tcp.into_std()?;
+        Ok(Box::new(Tls { tcp, state }))
+    }
+
+    fn poll_handshake(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self(tls) = self;
+        loop {
+            ready!(self.poll_flushed(cx))?;
+            let mut state = tls.state.lock();
+            if !state.tls.is_handshaking() {
+                return Poll::Ready(Ok(()));
+            }
+            let mut early = Vec::new();
+            let received = tls.receive(&mut state, LEAST, |plaintext| {
+                early.extend_from_slice(plaintext);
+            });
+            state.unread.append(&mut early);
+            drop(state);
+            match received? {
+                Read::End => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+                Read::NOTHING => ready!(tls.tcp.poll_read_ready(cx))?,
+                Read::Some { .. } => {}
+            }
+        }
+    }
+
+    pub(super) fn poll_flushed(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.0.try_flush()? {
+            ready!(self.0.tcp.poll_write_ready(cx))?;
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -46,15 +80,13 @@ impl AsyncRead for TlsStream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         loop {
-            match self.0.try_read(buffer.initialize_unfilled()) {
-                Ok(n) => {
-                    buffer.advance(n);
+            match self.0.try_read(buffer.initialize_unfilled())? {
+                Read::Some { bytes: 0, .. } => ready!(self.0.tcp.poll_read_ready(cx))?,
+                Read::Some { bytes, .. } => {
+                    buffer.advance(bytes);
                     return Poll::Ready(Ok(()));
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    ready!(self.0.tcp.poll_read_ready(cx))?;
-                }
-                Err(error) => return Poll::Ready(Err(error)),
+                Read::End => return Poll::Ready(Ok(())),
             }
         }
     }
@@ -89,12 +121,12 @@ impl AsyncWrite for TlsStream {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.poll_flush(cx)
+        self.poll_flushed(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.0.state.lock().close()?;
-        ready!(self.0.poll_flush(cx))?;
+        ready!(self.poll_flushed(cx))?;
         Pin::new(&mut self.0.tcp).poll_shutdown(cx)
     }
 }

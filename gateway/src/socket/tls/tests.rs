@@ -1,11 +1,11 @@
 use std::future::poll_fn;
-use std::io::{Read, Write};
+use std::io::{Read as _, Write};
 
 use proptest::prelude::*;
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 
 use super::*;
@@ -194,7 +194,7 @@ async fn what_the_peer_does_not_take_is_bounded_and_comes_later() {
         TlsStream::accept(server, tcp).await.unwrap()
     };
     let (mut client, server) = tokio::join!(connecting, accepting);
-    let tls = server.into_tls();
+    let tls = &server.0;
     {
         let state = tls.state.lock();
         let kept = [&state.unfinished, &state.unread, &state.unsent];
@@ -218,25 +218,27 @@ async fn what_the_peer_does_not_take_is_bounded_and_comes_later() {
         client.read_exact(&mut read).await.unwrap();
         assert!(read.iter().all(|&byte| byte == b'x'));
     };
-    let flushing = poll_fn(|cx| tls.poll_flush(cx));
+    let flushing = poll_fn(|cx| server.poll_flushed(cx));
     let (flushed, ()) = tokio::join!(flushing, reading);
     flushed.unwrap();
     assert!(!tls.holds_back());
     assert_eq!(tls.state.lock().unsent.capacity(), 0);
 
     client.write_all(b"and back").await.unwrap();
-    poll_fn(|cx| tls.poll_readable(cx)).await.unwrap();
+    tls.tcp.readable().await.unwrap();
     // The smallest reader gets the rest at once.
     let mut read = Vec::new();
     for _ in 0..8 {
         let mut byte = [0];
-        poll_fn(|cx| tls.poll_readable(cx)).await.unwrap();
-        assert_eq!(tls.try_read(&mut byte).unwrap(), 1);
+        let one = Read::Some {
+            bytes: 1,
+            more: true,
+        };
+        assert_eq!(tls.try_read(&mut byte).unwrap(), one);
         read.extend(byte);
     }
     assert_eq!(read, b"and back");
-    let nothing = tls.try_read(&mut [0; 8]).unwrap_err();
-    assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
+    assert_eq!(tls.try_read(&mut [0; 8]).unwrap(), Read::NOTHING);
 
     // A part of a record is nothing yet.
     let (tcp, connection) = client.get_mut();
@@ -245,16 +247,16 @@ async fn what_the_peer_does_not_take_is_bounded_and_comes_later() {
     connection.write_tls(&mut record).unwrap();
     let (begin, end) = record.split_at(7);
     tcp.write_all(begin).await.unwrap();
-    poll_fn(|cx| tls.poll_readable(cx)).await.unwrap();
-    let nothing = tls.try_read(&mut [0; 8]).unwrap_err();
-    assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
+    tls.tcp.readable().await.unwrap();
+    assert_eq!(tls.try_read(&mut [0; 8]).unwrap(), Read::NOTHING);
     tcp.write_all(end).await.unwrap();
     let mut read = [0; 8];
     let n = loop {
-        poll_fn(|cx| tls.poll_readable(cx)).await.unwrap();
-        match tls.try_read(&mut read) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            read => break read.unwrap(),
+        tls.tcp.readable().await.unwrap();
+        match tls.try_read(&mut read).unwrap() {
+            Read::Some { bytes: 0, .. } => {}
+            Read::Some { bytes, .. } => break bytes,
+            Read::End => panic!("it goes on"),
         }
     };
     assert_eq!(&read[..n], b"in two");

@@ -1,0 +1,110 @@
+//! What a thread has to do as soon as it comes to it, and the loop that does it.
+
+use std::future::poll_fn;
+use std::mem;
+use std::task::Poll;
+
+use futures_util::task::AtomicWaker;
+use parking_lot::Mutex;
+use tokio::task::yield_now;
+
+/// Done before other tasks of the thread get their turn.
+const IN_A_ROW: usize = 64;
+
+/// See the module. It has no bound of its own: who adds something sees to it that it is in
+/// it once.
+#[derive(Debug)]
+pub(crate) struct Due<T> {
+    items: Mutex<Vec<T>>,
+    task: AtomicWaker,
+}
+
+impl<T> Default for Due<T> {
+    fn default() -> Self {
+        Self {
+            items: Mutex::default(),
+            task: AtomicWaker::new(),
+        }
+    }
+}
+
+impl<T> Due<T> {
+    /// Adds something, from any thread.
+    pub(crate) fn add(&self, item: T) {
+        let mut items = self.items.lock();
+        let was_empty = items.is_empty();
+        items.push(item);
+        drop(items);
+        if was_empty {
+            self.task.wake();
+        }
+    }
+
+    /// Calls `each` with whatever is added, for ever. One task at a time may do so.
+    pub(crate) async fn run(&self, mut each: impl FnMut(T)) {
+        loop {
+            for (done, item) in self.next().await.into_iter().enumerate() {
+                if done > 0 && done % IN_A_ROW == 0 {
+                    yield_now().await;
+                }
+                each(item);
+            }
+            // Only if there is more: a turn that is given for nothing is a system call.
+            if !self.items.lock().is_empty() {
+                yield_now().await;
+            }
+        }
+    }
+
+    async fn next(&self) -> Vec<T> {
+        poll_fn(|cx| {
+            self.task.register(cx.waker());
+            let items = mem::take(&mut *self.items.lock());
+            if items.is_empty() {
+                Poll::Pending
+            } else {
+                Poll::Ready(items)
+            }
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    /// Also what is added meanwhile is done, in its order, and nobody waits until all is.
+    #[tokio::test]
+    async fn others_get_their_turns_between() {
+        const MANY: usize = 4 * IN_A_ROW;
+        let due = Due::default();
+        let done = RefCell::new(Vec::new());
+        for item in 0..MANY {
+            due.add(item);
+        }
+        let each = |item| {
+            done.borrow_mut().push(item);
+            if item < MANY {
+                due.add(item + MANY);
+            }
+        };
+        let mut turns = vec![0];
+        let others = async {
+            while done.borrow().len() < 2 * MANY {
+                turns.push(done.borrow().len());
+                yield_now().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = due.run(each) => {}
+            () = others => {}
+        }
+        assert_eq!(done.into_inner(), (0..2 * MANY).collect::<Vec<_>>());
+        let mut steps = turns.windows(2).map(|two| two[1] - two[0]);
+        assert!(steps.all(|step| step <= IN_A_ROW), "{turns:?}");
+    }
+}

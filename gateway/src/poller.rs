@@ -1,0 +1,268 @@
+//! Runs a reactor's connections: it waits for all of their sockets at once, and lets
+//! those work that have something to do.
+//!
+//! A connection that rests is a [`Task`] that lies in its seat here, and a pong is read
+//! where it is noticed. For anything more the task works: its future is polled on the
+//! spot, and lies in the seat while it waits (for the broker, for a service, for a client
+//! that reads slowly). tokio knows nothing of connections: what it keeps for each task and
+//! each socket was a third of a connection's memory, and much of what a heartbeat
+//! touched.
+//!
+//! Everything but [`Seat::call`] happens on the reactor's thread.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::io;
+use std::mem;
+use std::os::fd::AsRawFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Registry, Token};
+use parking_lot::Mutex;
+use slab::Slab;
+use tokio::io::unix::AsyncFd;
+use tokio::task::{coop, yield_now};
+
+use crate::connection::Connection;
+use crate::connection::task::Task;
+use crate::due::Due;
+
+/// A descriptor whose readability tokio tells.
+///
+/// # Errors
+/// The operating system's.
+#[expect(
+    deprecated,
+    reason = "its successor is unsafe, as a type may lie about its descriptor; ours are mio's, which own theirs"
+)]
+pub(crate) fn watched<T: AsRawFd>(inner: T) -> io::Result<AsyncFd<T>> {
+    AsyncFd::with_interest(inner, tokio::io::Interest::READABLE)
+}
+
+/// Sockets looked at before other tasks of the thread get their turn.
+const IN_A_ROW: usize = 64;
+
+/// See the module.
+pub(crate) struct Poller {
+    /// Taken by [`Poller::watch`].
+    events: Mutex<Option<AsyncFd<mio::Poll>>>,
+    registry: Registry,
+    seats: Mutex<Slab<Occupant>>,
+    /// Who has something to do that no socket tells. Bounded by the number of connections:
+    /// each is in it at most once.
+    called: Due<usize>,
+}
+
+/// Who has a seat.
+struct Occupant {
+    connection: Arc<Connection>,
+    state: State,
+}
+
+enum State {
+    /// `None`: it is being polled.
+    Rests(Option<Box<Task>>),
+    Works(Work),
+}
+
+/// What a task does until it rests again; `None`: the connection has ended.
+type Work = Pin<Box<dyn Future<Output = Option<Box<Task>>> + Send>>;
+
+impl fmt::Debug for Poller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Poller").finish_non_exhaustive()
+    }
+}
+
+/// A connection's place in its reactor's poller.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    poller: Arc<Poller>,
+    number: usize,
+}
+
+impl Seat {
+    /// Has the connection's task polled. From any thread.
+    pub(crate) fn call(&self) {
+        self.poller.called.add(self.number);
+    }
+
+    /// Leaves it to others. Its socket is no longer waited for once it is closed.
+    pub(crate) fn leave(&self) {
+        let mut seats = self.poller.seats.lock();
+        let left = seats.try_remove(self.number);
+        if seats.is_empty() {
+            seats.shrink_to_fit();
+        }
+        drop(seats);
+        drop(left);
+    }
+}
+
+impl Poller {
+    /// Of the thread whose tokio runtime is entered.
+    ///
+    /// # Errors
+    /// The operating system's, if it has no event queue for us.
+    pub(crate) fn new() -> io::Result<Arc<Self>> {
+        let poll = mio::Poll::new()?;
+        let registry = poll.registry().try_clone()?;
+        let events = watched(poll)?;
+        Ok(Arc::new(Self {
+            events: Mutex::new(Some(events)),
+            registry,
+            seats: Mutex::default(),
+            called: Due::default(),
+        }))
+    }
+
+    /// Gives a seat to the connection that `make` makes. It is not polled before its task
+    /// was told to [go on](Self::go_on).
+    ///
+    /// # Errors
+    /// The operating system's, if it cannot wait for the socket.
+    pub(crate) fn seat(
+        self: &Arc<Self>,
+        make: impl FnOnce(Seat) -> Connection,
+    ) -> io::Result<Arc<Connection>> {
+        let mut seats = self.seats.lock();
+        let vacant = seats.vacant_entry();
+        let number = vacant.key();
+        let connection = Arc::new(make(Seat {
+            poller: Arc::clone(self),
+            number,
+        }));
+        self.registry.register(
+            &mut SourceFd(&connection.socket().as_raw_fd()),
+            Token(number),
+            Interest::READABLE | Interest::WRITABLE,
+        )?;
+        vacant.insert(Occupant {
+            connection: Arc::clone(&connection),
+            state: State::Rests(None),
+        });
+        Ok(connection)
+    }
+
+    /// Polls the tasks that are called, for ever.
+    pub(crate) async fn answer_calls(&self) {
+        let answer = |number| self.poll(number, Connection::on_call);
+        self.called.run(answer).await;
+    }
+
+    /// Polls the tasks whose sockets have something, for ever.
+    ///
+    /// # Errors
+    /// The operating system's, or it was called before.
+    pub(crate) async fn watch(&self) -> io::Result<Infallible> {
+        let events = self.events.lock().take();
+        let mut poll = events.ok_or(io::ErrorKind::AlreadyExists)?;
+        let mut events = Events::with_capacity(IN_A_ROW);
+        loop {
+            let mut ready = poll.readable_mut().await?;
+            match ready
+                .get_inner_mut()
+                .poll(&mut events, Some(Duration::ZERO))
+            {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                polled => polled?,
+            }
+            let more = events.iter().count() == IN_A_ROW;
+            if !more {
+                ready.clear_ready();
+            }
+            for event in &events {
+                self.poll(event.token().0, |connection| {
+                    let failed = event.is_error();
+                    connection.on_ready(
+                        failed || event.is_readable() || event.is_read_closed(),
+                        failed || event.is_writable() || event.is_write_closed(),
+                    )
+                });
+            }
+            if more {
+                yield_now().await;
+            }
+        }
+    }
+
+    /// Polls a connection's task, if `told` finds that it has to work.
+    fn poll(&self, number: usize, told: impl FnOnce(&Connection) -> bool) {
+        let mut seats = self.seats.lock();
+        // Who has left may have been called before; and a socket that was closed may make
+        // whoever has the seat now look for nothing.
+        let Some(occupant) = seats.get_mut(number) else {
+            return;
+        };
+        if !told(&occupant.connection) {
+            return;
+        }
+        match mem::replace(&mut occupant.state, State::Rests(None)) {
+            State::Rests(None) => {}
+            State::Rests(Some(task)) => {
+                drop(seats);
+                self.go_on(task, Vec::new());
+            }
+            State::Works(work) => {
+                let connection = Arc::clone(&occupant.connection);
+                drop(seats);
+                self.work(connection, work);
+            }
+        }
+    }
+
+    /// Lets a task go on that does not rest, first at these messages.
+    pub(crate) fn go_on(&self, mut task: Box<Task>, mut messages: Vec<Bytes>) {
+        if messages.is_empty() {
+            match task.look() {
+                Some(received) => messages = received,
+                None => {
+                    let number = task.connection().seat().number;
+                    return self.put(number, State::Rests(Some(task)));
+                }
+            }
+        }
+        let connection = Arc::clone(task.connection());
+        self.work(connection, Box::pin(task.work(messages)));
+    }
+
+    fn work(&self, connection: Arc<Connection>, mut work: Work) {
+        let number = connection.seat().number;
+        let waker = Waker::from(connection);
+        let polled = {
+            let mut polled = pin!(coop::unconstrained(work.as_mut()));
+            let poll = || polled.as_mut().poll(&mut Context::from_waker(&waker));
+            catch_unwind(AssertUnwindSafe(poll))
+        };
+        match polled {
+            Ok(Poll::Ready(Some(task))) => self.put(number, State::Rests(Some(task))),
+            Ok(Poll::Pending) => self.put(number, State::Works(work)),
+            // The task has left its seat. A panic, which was logged, ends this connection,
+            // and no other.
+            Ok(Poll::Ready(None)) | Err(_) => {}
+        }
+    }
+
+    /// Puts back what was taken out of a seat.
+    fn put(&self, number: usize, state: State) {
+        let mut seats = self.seats.lock();
+        let nowhere = match seats.get_mut(number) {
+            Some(occupant) => mem::replace(&mut occupant.state, state),
+            None => state,
+        };
+        drop(seats);
+        drop(nowhere);
+    }
+
+    /// Ends all connections, when the thread has ended.
+    pub(crate) fn clear(&self) {
+        let seats = mem::take(&mut *self.seats.lock());
+        drop(seats);
+    }
+}
