@@ -212,44 +212,36 @@ impl Poller {
             State::Works(work) => {
                 let connection = Arc::clone(&occupant.connection);
                 drop(seats);
-                self.work(connection, work);
+                self.turn(number, || poll_work(connection, work));
             }
         }
     }
 
     /// Lets a task go on that does not rest, first at these messages.
-    pub(crate) fn go_on(&self, mut task: Box<Task>, mut messages: Vec<Bytes>) {
-        if messages.is_empty() {
-            match task.look() {
-                Some(received) => messages = received,
-                None => {
-                    let number = task.connection().seat().number;
-                    return self.put(number, State::Rests(Some(task)));
-                }
-            }
-        }
-        let connection = Arc::clone(task.connection());
-        self.work(connection, Box::pin(task.work(messages)));
+    pub(crate) fn go_on(&self, mut task: Box<Task>, messages: Vec<Bytes>) {
+        let number = task.connection().seat().number;
+        self.turn(number, || {
+            let messages = if messages.is_empty() {
+                task.look()
+            } else {
+                Some(messages)
+            };
+            let Some(messages) = messages else {
+                return Some(State::Rests(Some(task)));
+            };
+            let connection = Arc::clone(task.connection());
+            poll_work(connection, Box::pin(task.work(messages)))
+        });
     }
 
-    fn work(&self, connection: Arc<Connection>, mut work: Work) {
-        let number = connection.seat().number;
-        let waker = Waker::from(connection);
-        let polled = {
-            let mut polled = pin!(coop::unconstrained(work.as_mut()));
-            let poll = || polled.as_mut().poll(&mut Context::from_waker(&waker));
-            catch_unwind(AssertUnwindSafe(poll))
-        };
-        match polled {
-            Ok(Poll::Ready(Some(task))) => self.put(number, State::Rests(Some(task))),
-            Ok(Poll::Pending) => self.put(number, State::Works(work)),
-            // The task has left its seat. A panic, which was logged, ends this connection,
-            // and no other.
-            Ok(Poll::Ready(None)) | Err(_) => {}
+    /// Does something with what was taken out of a seat, and puts back what comes of it.
+    /// A panic, which is logged as any, ends this connection, and no other.
+    fn turn(&self, number: usize, turn: impl FnOnce() -> Option<State>) {
+        if let Ok(Some(state)) = catch_unwind(AssertUnwindSafe(turn)) {
+            self.put(number, state);
         }
     }
 
-    /// Puts back what was taken out of a seat.
     fn put(&self, number: usize, state: State) {
         let mut seats = self.seats.lock();
         let nowhere = match seats.get_mut(number) {
@@ -264,5 +256,90 @@ impl Poller {
     pub(crate) fn clear(&self) {
         let seats = mem::take(&mut *self.seats.lock());
         drop(seats);
+    }
+}
+
+/// `None`: the task has left its seat.
+fn poll_work(connection: Arc<Connection>, mut work: Work) -> Option<State> {
+    let waker = Waker::from(connection);
+    let polled = pin!(coop::unconstrained(work.as_mut())).poll(&mut Context::from_waker(&waker));
+    match polled {
+        Poll::Ready(task) => task.map(|task| State::Rests(Some(task))),
+        Poll::Pending => Some(State::Works(work)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::sync::oneshot;
+    use wire::Format;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::connection::Rules;
+    use crate::socket::Socket;
+
+    /// Gives a seat to a connection that does this.
+    async fn seat(poller: &Arc<Poller>, work: Work) -> Arc<Connection> {
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let tcp = TcpStream::connect(server.local_addr().unwrap()).await;
+        let socket = Socket::Plain(tcp.unwrap().into_std().unwrap());
+        let rules = Arc::new(Rules::new(&Config::default()));
+        let make = |seat| Connection::new(socket, Format::Json, false, rules, 1, seat);
+        let connection = poller.seat(make).unwrap();
+        poller.put(connection.seat().number, State::Works(work));
+        connection
+    }
+
+    /// Polls until `done`.
+    async fn run_until<T>(poller: &Poller, done: oneshot::Receiver<T>) -> T {
+        tokio::select! {
+            biased;
+            done = done => done.unwrap(),
+            () = poller.answer_calls() => unreachable!(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_no_other_connection() {
+        let poller = Poller::new().unwrap();
+        let panics = seat(&poller, Box::pin(async { panic!("as the test wants") })).await;
+        let (say, said) = oneshot::channel();
+        let works = seat(
+            &poller,
+            Box::pin(async move {
+                say.send("it works").unwrap();
+                None
+            }),
+        );
+        let works = works.await;
+        panics.seat().call();
+        works.seat().call();
+        assert_eq!(run_until(&poller, said).await, "it works");
+    }
+
+    /// Woken while it is polled, by another thread, a task is polled once more.
+    #[tokio::test]
+    async fn who_is_called_while_at_work_works_again() {
+        let poller = Poller::new().unwrap();
+        let (say, said) = oneshot::channel();
+        let mut say = Some(say);
+        let mut polls = 0;
+        let work = poll_fn(move |cx| {
+            polls += 1;
+            if polls < 3 {
+                let waker = cx.waker().clone();
+                std::thread::spawn(move || waker.wake()).join().unwrap();
+                return Poll::Pending;
+            }
+            say.take().unwrap().send(polls).unwrap();
+            Poll::Ready(None)
+        });
+        let connection = seat(&poller, Box::pin(work)).await;
+        Waker::from(connection).wake();
+        assert_eq!(run_until(&poller, said).await, 3);
     }
 }
