@@ -28,7 +28,7 @@ use crate::metrics::CloseLabels;
 use crate::outbox::{Outbox, Pushed};
 use crate::poller::Seat;
 use crate::session::Event;
-use crate::socket::Socket;
+use crate::socket::{Read, Socket};
 use crate::websocket::frame;
 use crate::wheel::Wheel;
 
@@ -325,6 +325,17 @@ impl Connection {
         written
     }
 
+    /// Reads what the socket has; `None`: it has ended.
+    fn read(&self, buffer: &mut [u8]) -> Option<usize> {
+        let Ok(Read::Some { bytes, more }) = self.socket.try_read(buffer) else {
+            return None;
+        };
+        if more {
+            self.shared.lock().readiness.readable();
+        }
+        Some(bytes)
+    }
+
     /// Tells the session something.
     pub(crate) fn post(&self, event: Event) {
         let mut shared = self.shared.lock();
@@ -484,13 +495,12 @@ impl Connection {
     }
 
     fn flush_locked(&self, shared: &mut Shared) -> io::Result<bool> {
-        let readiness = &mut shared.readiness;
         let written = shared
             .outbox
-            .flush(|slices| self.write(readiness, slices))?;
+            .flush(|slices| self.socket.try_write(slices))?;
         let flushed = written && self.socket.try_flush()?;
         if !flushed {
-            readiness.not_writable();
+            shared.readiness.not_writable();
         }
         Ok(flushed)
     }

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::task::yield_now;
 
 /// Done before other tasks of the thread get their turn.
-const IN_A_ROW: usize = 64;
+pub(crate) const IN_A_ROW: usize = 64;
 
 /// See the module. It has no bound of its own: who adds something sees to it that it is in
 /// it once.

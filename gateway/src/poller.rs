@@ -31,7 +31,7 @@ use tokio::task::{coop, yield_now};
 
 use crate::connection::Connection;
 use crate::connection::task::Task;
-use crate::due::Due;
+use crate::due::{Due, IN_A_ROW};
 
 /// A descriptor whose readability tokio tells.
 ///
@@ -44,9 +44,6 @@ use crate::due::Due;
 pub(crate) fn watched<T: AsRawFd>(inner: T) -> io::Result<AsyncFd<T>> {
     AsyncFd::with_interest(inner, tokio::io::Interest::READABLE)
 }
-
-/// Sockets looked at before other tasks of the thread get their turn.
-const IN_A_ROW: usize = 64;
 
 /// See the module.
 pub(crate) struct Poller {
@@ -270,7 +267,7 @@ fn poll_work(connection: Arc<Connection>, mut work: Work) -> Option<State> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::future::poll_fn;
 
     use tokio::net::{TcpListener, TcpStream};
@@ -282,14 +279,20 @@ mod tests {
     use crate::connection::Rules;
     use crate::socket::Socket;
 
-    /// Gives a seat to a connection that does this.
-    async fn seat(poller: &Arc<Poller>, work: Work) -> Arc<Connection> {
-        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let tcp = TcpStream::connect(server.local_addr().unwrap()).await;
-        let socket = Socket::Plain(tcp.unwrap().into_std().unwrap());
+    /// Seats a connection of the default configuration; and the other end of its socket.
+    pub(crate) async fn connect(poller: &Arc<Poller>) -> (Arc<Connection>, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let connecting = TcpStream::connect(listener.local_addr().unwrap());
+        let (client, accepted) = tokio::join!(connecting, listener.accept());
+        let socket = Socket::Plain(accepted.unwrap().0.into_std().unwrap());
         let rules = Arc::new(Rules::new(&Config::default()));
         let make = |seat| Connection::new(socket, Format::Json, false, rules, 1, seat);
-        let connection = poller.seat(make).unwrap();
+        (poller.seat(make).unwrap(), client.unwrap())
+    }
+
+    /// Gives a seat to a connection that does this.
+    async fn seat(poller: &Arc<Poller>, work: Work) -> Arc<Connection> {
+        let (connection, _client) = connect(poller).await;
         poller.put(connection.seat().number, State::Works(work));
         connection
     }

@@ -129,7 +129,7 @@ fn begin(tcp: std::net::TcpStream, listener: &Arc<Listener>, tasks: &TaskTracker
     match other {
         // It left without a word.
         Some(bytes) if bytes.is_empty() => {}
-        Some(bytes) => drop(tasks.spawn(http(bytes, stream, shared))),
+        Some(bytes) => drop(tasks.spawn(Box::pin(http(bytes, stream, shared)))),
         None if listener.tls.is_some() => drop(tasks.spawn(first_in_tls(stream, shared))),
         None => drop(tasks.spawn(first(stream, shared))),
     }
@@ -164,7 +164,7 @@ async fn first_in_tls(tcp: TcpStream, listener: Arc<Listener>) {
 /// Waits for what comes first on a stream, and goes on with it by that.
 async fn first<S: Stream>(mut stream: S, listener: Arc<Listener>) {
     if !listener.site.has_websocket() {
-        return http(Bytes::new(), stream, listener).await;
+        return Box::pin(http(Bytes::new(), stream, listener)).await;
     }
     let received = timeout(
         REQUEST_HEAD,
@@ -177,7 +177,8 @@ async fn first<S: Stream>(mut stream: S, listener: Arc<Listener>) {
         },
         // It left without a word.
         Ok(Ok(Received::Other(nothing))) if nothing.is_empty() => {}
-        Ok(Ok(Received::Other(bytes))) => http(bytes, stream, listener).await,
+        // Boxed: who waits for a first byte has no room for all that HTTP needs.
+        Ok(Ok(Received::Other(bytes))) => Box::pin(http(bytes, stream, listener)).await,
         Ok(Err(error)) => broke(&error),
         Err(_) => tracing::debug!("a client connected and sent nothing"),
     }

@@ -204,33 +204,29 @@ fn slot_for(now: Millis, at: Millis) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::{TcpListener, TcpStream};
+    use tokio::net::TcpStream;
     use tokio::task::JoinHandle;
-    use wire::{Disconnect, Format};
+    use wire::Disconnect;
 
     use super::*;
     use crate::config::Config;
-    use crate::connection::{Closing, Rules};
+    use crate::connection::Closing;
     use crate::poller::Poller;
-    use crate::socket::Socket;
+    use crate::poller::tests::connect;
 
     struct Server {
         wheel: Arc<Wheel>,
-        rules: Arc<Rules>,
         poller: Arc<Poller>,
-        listener: TcpListener,
         /// The other ends: nothing is read from them.
         clients: Vec<TcpStream>,
     }
 
     impl Server {
-        async fn start() -> Self {
+        fn start() -> Self {
             let clock = Clock::start();
             Self {
                 wheel: Arc::new(Wheel::new(clock)),
-                rules: Arc::new(Rules::new(&Config::default())),
                 poller: Poller::new().unwrap(),
-                listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
                 clients: Vec::new(),
             }
         }
@@ -243,14 +239,8 @@ mod tests {
         }
 
         async fn connect(&mut self, ping_at: Millis) -> Arc<Connection> {
-            let address = self.listener.local_addr().unwrap();
-            self.clients
-                .push(TcpStream::connect(address).await.unwrap());
-            let (tcp, _) = self.listener.accept().await.unwrap();
-            let socket = Socket::Plain(tcp.into_std().unwrap());
-            let rules = Arc::clone(&self.rules);
-            let make = |seat| Connection::new(socket, Format::Json, false, rules, 1, seat);
-            let connection = self.poller.seat(make).unwrap();
+            let (connection, client) = connect(&self.poller).await;
+            self.clients.push(client);
             connection.connected(&Arc::from("user"), ping_at);
             self.wheel.add(&connection, ping_at);
             connection
@@ -281,7 +271,7 @@ mod tests {
         let config = Config::default();
         let interval = config.client.ping_interval.get();
         let timeout = config.client.pong_timeout.get();
-        let mut server = Server::start().await;
+        let mut server = Server::start();
         let clock = server.wheel.clock;
         let ping_at = clock.now() + 10_000;
         let answers = server.connect(ping_at).await;
@@ -335,7 +325,7 @@ mod tests {
     /// wakes it, and so does one that comes when there was none.
     #[tokio::test(start_paused = true)]
     async fn who_is_due_before_all_others_wakes_the_wheel() {
-        let mut server = Server::start().await;
+        let mut server = Server::start();
         let running = server.run();
         let start = server.wheel.clock.now();
         let pings = [70_000, 40_000, 10_000, 1_000].map(|ahead| start + ahead);

@@ -18,7 +18,6 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::{Closing, Connection, Overflow, Shared};
 use crate::session::{Event, Session};
-use crate::socket::Read;
 use crate::websocket::frame::{self, Incoming, Reader};
 
 /// Received at once; shared by all connections of a thread.
@@ -119,14 +118,9 @@ impl Task {
 
     /// Reads what the socket has, and returns the messages in it.
     fn receive(&mut self) -> Vec<Bytes> {
-        BUFFER.with_borrow_mut(|buffer| match self.connection.socket.try_read(buffer) {
-            Ok(Read::Some { bytes, more }) => {
-                if more {
-                    self.connection.shared.lock().readiness.readable();
-                }
-                self.take(&buffer[..bytes])
-            }
-            Ok(Read::End) | Err(_) => {
+        BUFFER.with_borrow_mut(|buffer| match self.connection.read(buffer) {
+            Some(bytes) => self.take(&buffer[..bytes]),
+            None => {
                 self.connection.close(Closing::Lost);
                 Vec::new()
             }
@@ -357,12 +351,9 @@ async fn closed_by_client(connection: &Connection, reader: &mut Reader) {
     loop {
         until(|| connection.take_readable()).await;
         let goes_on = BUFFER.with_borrow_mut(|buffer| {
-            let Ok(Read::Some { bytes, more }) = connection.socket.try_read(buffer) else {
+            let Some(bytes) = connection.read(buffer) else {
                 return false;
             };
-            if more {
-                connection.shared.lock().readiness.readable();
-            }
             let mut closed = false;
             let parsed = reader.read(&buffer[..bytes], SCRATCH, |incoming| {
                 closed |= matches!(incoming, Incoming::Close(_));

@@ -535,24 +535,15 @@ impl Joining {
 #[cfg(test)]
 mod tests {
     use prometheus_client::registry::Registry;
-    use tokio::net::{TcpListener, TcpStream};
-    use wire::Format;
 
     use super::*;
-    use crate::config::Config;
-    use crate::connection::Rules;
     use crate::poller::Poller;
-    use crate::socket::Socket;
+    use crate::poller::tests::connect;
 
     async fn listener(after: u64) -> Listener {
-        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = server.local_addr().unwrap();
-        let tcp = TcpStream::connect(address).await.unwrap();
-        let socket = Socket::Plain(tcp.into_std().unwrap());
-        let rules = Arc::new(Rules::new(&Config::default()));
-        let make = |seat| Connection::new(socket, Format::Json, false, rules, 1, seat);
+        let (connection, _client) = connect(&Poller::new().unwrap()).await;
         Listener {
-            connection: Poller::new().unwrap().seat(make).unwrap(),
+            connection,
             after,
             positioned: true,
             join_leave: false,

@@ -254,11 +254,7 @@ fn begin(
     }
     let session = Session::new(Arc::clone(node), Arc::clone(&connection), trusted_user);
     let mut task = Task::new(connection, session, node.connections.token());
-    let messages = if early.is_empty() {
-        Vec::new()
-    } else {
-        task.take(early)
-    };
+    let messages = task.take(early);
     poller.go_on(task, messages);
 }
 
