@@ -1,8 +1,9 @@
 //! The ladder: every scenario against every server, in interleaved rounds.
 //!
-//! In each round, each experiment runs all its subjects one after the other, each in a trial
-//! with a fresh server; who begins is another in each round. What is compared are figures of
-//! the same round, so that a machine that is slower for a while is slower for all.
+//! In each round, each experiment has a turn, or several where its bound is close: it runs all
+//! its subjects one after the other, each in a trial with a fresh server; who begins is another
+//! in each turn. What is compared are figures of the same turn, so that a machine that is slower
+//! for a while is slower for all.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -220,37 +221,50 @@ async fn climb(
     results: &mut Results,
 ) {
     for experiment in chosen {
-        let is_in = |subject: &&Subject| !results.left_out.contains_key(subject.work.needs());
-        let mut subjects: Vec<_> = experiment.subjects.iter().filter(is_in).collect();
-        let first = (round - 1) % subjects.len().max(1);
-        subjects.rotate_left(first);
-        for subject in subjects {
-            let name = format!("round {round}: {}: {}", experiment.name, subject.label);
-            let started = Instant::now();
-            let (outcome, error) = match attempt(&subject.work, tools, network).await {
-                Ok(outcome) => (Some(outcome), None),
-                Err(error) => (None, Some(format!("{error:#}"))),
-            };
-            let took = started.elapsed().as_secs_f64();
-            match (&outcome, &error) {
-                (Some(outcome), _) => say(&format!(
-                    "{name}: {} ({took:.1} s)",
-                    report::short(experiment, outcome)
-                )),
-                (_, error) => say(&format!(
-                    "{name}: FAILED: {} ({took:.1} s)",
-                    error.as_deref().unwrap_or_default()
-                )),
-            }
-            results.trials.push(Trial {
-                round,
-                experiment: experiment.name.to_owned(),
-                subject: subject.label.clone(),
-                seconds: took,
-                outcome,
-                error,
-            });
+        for turn in experiment.turns_until(round - 1) + 1..=experiment.turns_until(round) {
+            take_turn(turn, experiment, tools, network, results).await;
         }
+    }
+}
+
+/// Runs all subjects of an experiment, once.
+async fn take_turn(
+    turn: usize,
+    experiment: &Experiment,
+    tools: &Tools,
+    network: Network,
+    results: &mut Results,
+) {
+    let is_in = |subject: &&Subject| !results.left_out.contains_key(subject.work.needs());
+    let mut subjects: Vec<_> = experiment.subjects.iter().filter(is_in).collect();
+    let first = (turn - 1) % subjects.len().max(1);
+    subjects.rotate_left(first);
+    for subject in subjects {
+        let name = format!("{}, turn {turn}: {}", experiment.name, subject.label);
+        let started = Instant::now();
+        let (outcome, error) = match attempt(&subject.work, tools, network).await {
+            Ok(outcome) => (Some(outcome), None),
+            Err(error) => (None, Some(format!("{error:#}"))),
+        };
+        let took = started.elapsed().as_secs_f64();
+        match (&outcome, &error) {
+            (Some(outcome), _) => say(&format!(
+                "{name}: {} ({took:.1} s)",
+                report::short(experiment, outcome)
+            )),
+            (_, error) => say(&format!(
+                "{name}: FAILED: {} ({took:.1} s)",
+                error.as_deref().unwrap_or_default()
+            )),
+        }
+        results.trials.push(Trial {
+            turn,
+            experiment: experiment.name.to_owned(),
+            subject: subject.label.clone(),
+            seconds: took,
+            outcome,
+            error,
+        });
     }
 }
 

@@ -15,6 +15,8 @@ pub const FLOOR: &str = "floor";
 pub struct Experiment {
     /// Its name in options and results.
     pub name: &'static str,
+    /// How often it is run in each round.
+    pub turns: usize,
     /// What is done, in words.
     pub title: String,
     /// Who does it.
@@ -77,10 +79,18 @@ pub struct Measure {
     pub unit: &'static str,
     /// Whether less is better.
     pub less_is_better: bool,
-    /// Which subject's figure of the same round it is divided by.
+    /// Which subject's figure of the same turn it is divided by.
     pub against: &'static str,
     /// What the judged subject is to reach.
     pub targets: Vec<Bound>,
+}
+
+impl Experiment {
+    /// How many turns it has had after so many rounds.
+    #[must_use]
+    pub fn turns_until(&self, rounds: usize) -> usize {
+        rounds * self.turns
+    }
 }
 
 impl Measure {

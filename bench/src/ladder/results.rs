@@ -53,8 +53,8 @@ pub struct Conditions {
 /// One server in one scenario, once.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Trial {
-    /// From 1.
-    pub round: usize,
+    /// The turn of the experiment, from 1 and through all rounds.
+    pub turn: usize,
     /// The name of the experiment.
     pub experiment: String,
     /// What was measured in it.

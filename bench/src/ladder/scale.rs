@@ -33,6 +33,9 @@ pub(super) struct Size {
     pub(super) redis_rate: usize,
     pub(super) seconds: u64,
     pub(super) warmup_seconds: f64,
+    /// Turns in each round of an experiment whose bound is closer than its trials are to
+    /// each other.
+    pub(super) turns: usize,
 }
 
 impl Scale {
@@ -55,6 +58,7 @@ impl Scale {
                 redis_rate: 1_000,
                 seconds: 10,
                 warmup_seconds: 2.0,
+                turns: 3,
             },
             Self::Quick => Size {
                 idle: 2_000,
@@ -70,6 +74,7 @@ impl Scale {
                 storm: 2_000,
                 seconds: 2,
                 warmup_seconds: 1.0,
+                turns: 1,
                 ..Self::Full.size()
             },
             Self::Tiny => Size {
@@ -88,6 +93,7 @@ impl Scale {
                 redis_rate: 50,
                 seconds: 1,
                 warmup_seconds: 0.2,
+                turns: 2,
             },
         }
     }

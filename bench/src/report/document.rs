@@ -81,7 +81,7 @@ fn conditions(results: &Results) -> String {
     table::markdown(&rows)
 }
 
-/// Faults and failures of each subject over all rounds, in words.
+/// Faults and failures of each subject over all turns, in words.
 pub(super) fn faults(results: &Results) -> Vec<String> {
     let mut counts: BTreeMap<(&str, &str), BTreeMap<&str, u64>> = BTreeMap::new();
     let mut found = Vec::new();
@@ -92,10 +92,10 @@ pub(super) fn faults(results: &Results) -> Vec<String> {
         }
         if let Some(error) = &trial.error {
             found.push(format!(
-                "{}, {}, round {}: failed: {}",
+                "{}, {}, turn {}: failed: {}",
                 trial.experiment,
                 trial.subject,
-                trial.round,
+                trial.turn,
                 error.replace('\n', " ")
             ));
         }

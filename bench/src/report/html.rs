@@ -54,8 +54,8 @@ fn conditions(page: &mut String, results: &Results) {
         let _ = writeln!(page, "<tr><th>{}</th><td>{value}</td></tr>", escaped(&name));
     }
     page.push_str(
-        "</table>\n<p>Bars are medians over the rounds, the line across shows the least and the \
-         greatest, dots are single rounds. Ratios are between figures of the same round. A dashed \
+        "</table>\n<p>Bars are medians over the turns, the line across shows the least and the \
+         greatest, dots are single turns. Ratios are between figures of the same turn. A dashed \
          line is a target.</p>\n",
     );
 }

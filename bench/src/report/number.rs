@@ -31,7 +31,7 @@ pub(super) fn ratio(ratio: f64) -> String {
     format!("{ratio:.2}")
 }
 
-/// The median, with its ends in parentheses unless there was one round only.
+/// The median, with its ends in parentheses unless there was one turn only.
 pub(super) fn spread(summary: Option<Summary>, format: fn(f64) -> String) -> String {
     match summary {
         None => "–".to_owned(),
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn one_round_has_no_ends() {
+    fn one_turn_has_no_ends() {
         let summary = |min, max| {
             Some(Summary {
                 median: 2.0,

@@ -1,4 +1,4 @@
-//! Results against targets: medians of ratios within one round.
+//! Results against targets: medians of ratios within one turn.
 
 use serde::Serialize;
 
@@ -32,11 +32,11 @@ pub struct Verdict {
 pub struct Line {
     /// Which subject.
     pub subject: String,
-    /// The figure of each round; `None` where there is none.
+    /// The figure of each turn; `None` where there is none.
     pub values: Vec<Option<f64>>,
     /// Of the figures.
     pub figure: Option<Summary>,
-    /// Of the ratios within a round.
+    /// Of the ratios within a turn.
     pub ratio: Option<Summary>,
 }
 
@@ -95,7 +95,7 @@ pub fn judge(experiments: &[Experiment], results: &Results) -> Vec<Verdict> {
 }
 
 fn judge_measure(experiment: &Experiment, measure: &Measure, results: &Results) -> Verdict {
-    let figures = |subject: &Subject| rounds(experiment, measure, results, &subject.label);
+    let figures = |subject: &Subject| turns(experiment, measure, results, &subject.label);
     let columns: Vec<(&Subject, Vec<Option<f64>>)> = experiment
         .subjects
         .iter()
@@ -164,16 +164,16 @@ fn judge_bound<'a>(
             |reached, limit| reached <= limit,
         ),
         Bound::BelowPeers => {
-            // The best peer is whose figure is nearest to ours, within each round.
-            let nearest = |round: usize, ours: f64| {
-                let peer = |(_, values): &(&str, &[Option<f64>])| *values.get(round)?;
+            // The best peer is whose figure is nearest to ours, within each turn.
+            let nearest = |turn: usize, ours: f64| {
+                let peer = |(_, values): &(&str, &[Option<f64>])| *values.get(turn)?;
                 let ratios = peers.iter().filter_map(peer).map(|peer| ours / peer);
                 ratios.max_by(f64::total_cmp)
             };
-            let of_round = |(round, ours): (usize, &Option<f64>)| nearest(round, (*ours)?);
+            let of_turn = |(turn, ours): (usize, &Option<f64>)| nearest(turn, (*ours)?);
             (
                 "below every peer".to_owned(),
-                Summary::of(ours.iter().enumerate().filter_map(of_round)),
+                Summary::of(ours.iter().enumerate().filter_map(of_turn)),
                 |reached, limit| reached < limit,
             )
         }
@@ -195,27 +195,27 @@ fn judge_bound<'a>(
     }
 }
 
-/// The figure of each round.
-fn rounds(
+/// The figure of each turn.
+fn turns(
     experiment: &Experiment,
     measure: &Measure,
     results: &Results,
     subject: &str,
 ) -> Vec<Option<f64>> {
-    let mut values = vec![None; results.conditions.rounds];
+    let mut values = vec![None; experiment.turns_until(results.conditions.rounds)];
     for trial in results.of(experiment.name, subject) {
         let figure = trial
             .outcome
             .as_ref()
             .and_then(|outcome| outcome.figure(measure.figure));
-        if let Some(value) = values.get_mut(trial.round.wrapping_sub(1)) {
+        if let Some(value) = values.get_mut(trial.turn.wrapping_sub(1)) {
             *value = figure;
         }
     }
     values
 }
 
-/// Figures of the same round; those by which nothing can be divided are left out.
+/// Figures of the same turn; those by which nothing can be divided are left out.
 fn pairs(ours: &[Option<f64>], other: &[Option<f64>]) -> impl Iterator<Item = (f64, f64)> {
     let both = ours
         .iter()
@@ -238,8 +238,8 @@ mod tests {
 
     fn results(figures: &[(&str, [f64; 3])]) -> Results {
         let trials = figures.iter().flat_map(|(subject, values)| {
-            values.iter().enumerate().map(|(round, value)| Trial {
-                round: round + 1,
+            values.iter().enumerate().map(|(turn, value)| Trial {
+                turn: turn + 1,
                 experiment: "e".to_owned(),
                 subject: (*subject).to_owned(),
                 seconds: 1.0,
@@ -264,6 +264,7 @@ mod tests {
     fn verdict(figures: &[(&str, [f64; 3])], targets: &[Bound]) -> Verdict {
         let experiment = Experiment {
             name: "e",
+            turns: 1,
             title: "E".to_owned(),
             judged: "fanfare",
             subjects: vec![
@@ -285,8 +286,8 @@ mod tests {
     }
 
     #[test]
-    fn ratios_are_of_the_same_round() {
-        // A noisy machine: what counts is that each round has the same ratio.
+    fn ratios_are_of_the_same_turn() {
+        // A noisy machine: what counts is that each turn has the same ratio.
         let verdict = verdict(
             &[
                 ("fanfare", [2.0, 20.0, 200.0]),
@@ -312,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_trial_takes_its_round_out_and_nothing_else() {
+    fn a_failed_trial_takes_its_turn_out_and_nothing_else() {
         let verdict = verdict(
             &[
                 ("fanfare", [2.0, f64::NAN, 4.0]),
@@ -342,7 +343,7 @@ mod tests {
         assert_eq!(
             verdict.targets[0].met,
             Some(false),
-            "nats was ahead in two rounds of three"
+            "nats was ahead in two turns of three"
         );
         assert_eq!(verdict.lines[1].ratio.map(|ratio| ratio.median), Some(1.0));
     }

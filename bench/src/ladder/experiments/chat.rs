@@ -19,6 +19,7 @@ pub(super) fn chat(scale: Scale) -> Experiment {
     };
     Experiment {
         name: "chat",
+        turns: 1,
         judged: OURS,
         title: format!(
             "persisted messages end to end in {rooms} rooms, socket to PostgreSQL to socket, against \

@@ -14,6 +14,7 @@ pub(super) fn one_at_a_time(scale: Scale) -> Experiment {
     );
     Experiment {
         name: "fanout-1000-one",
+        turns: 1,
         judged: OURS,
         title: format!("{} listeners, one publication at a time", size.listeners),
         subjects: servers(|server| Work::run(Setup::plain(server), &arguments)),
@@ -35,6 +36,7 @@ pub(super) fn fixed_rate(
     );
     Experiment {
         name,
+        turns: 1,
         judged: OURS,
         title: format!("{listeners} listeners, {rate} publications per second"),
         subjects: servers(|server| Work::run(Setup::plain(server), &arguments)),
@@ -53,6 +55,7 @@ pub(super) fn fullest(name: &'static str, listeners: usize, scale: Scale) -> Exp
     );
     Experiment {
         name,
+        turns: 1,
         judged: OURS,
         title: format!("{listeners} listeners, the queue kept full"),
         subjects: servers(|server| Work::run(Setup::plain(server), &arguments)),

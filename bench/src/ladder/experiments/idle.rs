@@ -25,6 +25,7 @@ pub(super) fn idle(scale: Scale) -> Experiment {
     let arguments = stay(size.idle, size.idle_seconds, 2);
     Experiment {
         name: "idle",
+        turns: 1,
         judged: OURS,
         title: format!(
             "{} connections, each subscribed to a channel of its own; a heartbeat every {} s",
@@ -60,6 +61,7 @@ pub(super) fn left(scale: Scale) -> Experiment {
     let arguments = stay(size.idle, 1, size.leave_seconds);
     Experiment {
         name: "left",
+        turns: 1,
         judged: OURS,
         title: format!("{} connections come and go", size.idle),
         subjects: only([Server::Fanfare, Server::Floor], |server| {
@@ -81,6 +83,7 @@ pub(super) fn at_25_s(scale: Scale) -> Experiment {
     let arguments = stay(size.idle, size.idle_default_seconds, 0);
     Experiment {
         name: "idle-25s",
+        turns: 1,
         judged: OURS,
         title: format!(
             "{} idle connections; a heartbeat every 25 s, the default",

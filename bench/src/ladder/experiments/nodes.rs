@@ -25,6 +25,7 @@ pub(super) fn nodes(scale: Scale) -> Experiment {
     };
     Experiment {
         name: "nodes",
+        turns: size.turns,
         judged: "8 nodes",
         title: format!(
             "{} connections in rooms of 10, {} publications per second, over 1, 2, 4 and 8 nodes that \

@@ -27,6 +27,7 @@ pub(super) fn added(scale: Scale) -> Experiment {
     };
     Experiment {
         name: "redis-added",
+        turns: 1,
         judged: "two nodes",
         title: format!(
             "{} publications per second on {} channels with a listener each: published at one node \
@@ -75,6 +76,7 @@ pub(super) fn fullest(scale: Scale) -> Experiment {
     };
     Experiment {
         name: "redis-max",
+        turns: 1,
         judged: OURS,
         title: format!(
             "most publications per second on {} channels with history over Redis, against \

@@ -25,6 +25,7 @@ pub(super) fn rate(scale: Scale) -> Experiment {
     let arguments = at_a_rate(scale);
     Experiment {
         name: "rooms-rate",
+        turns: 1,
         judged: OURS,
         title: format!(
             "{} connections in rooms of 10, {} publications per second",
@@ -44,6 +45,7 @@ pub(super) fn fullest(scale: Scale) -> Experiment {
     );
     Experiment {
         name: "rooms-max",
+        turns: 1,
         judged: OURS,
         title: format!(
             "{} connections in rooms of 10, the queue kept full",

@@ -9,6 +9,7 @@ pub(super) fn storm(scale: Scale) -> Experiment {
     let arguments = storm_arguments(scale);
     Experiment {
         name: "storm",
+        turns: 1,
         judged: OURS,
         title: format!(
             "{} sockets dropped, back and subscribed again",
@@ -32,6 +33,7 @@ pub(super) fn with_recovery(scale: Scale) -> Experiment {
     };
     Experiment {
         name: "storm-recovery",
+        turns: 1,
         judged: OURS,
         title: format!(
             "{} sockets dropped and back, each recovers 10 missed messages; the floor recovers nothing",

@@ -20,6 +20,7 @@ pub(super) fn delivery(scale: Scale) -> Experiment {
     let subject = |label, setup| Subject::new(label, Work::run(setup, &arguments));
     Experiment {
         name: "variants",
+        turns: size.turns,
         judged: "positioned",
         title: format!(
             "{} listeners, one publication at a time: positioned and recoverable, Protobuf and TLS \
@@ -68,6 +69,7 @@ pub(super) fn idle_over_tls(scale: Scale) -> Experiment {
     };
     Experiment {
         name: "idle-tls",
+        turns: 1,
         judged: "TLS",
         title: format!(
             "{} idle connections over TLS, against plain TCP",
