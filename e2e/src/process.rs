@@ -113,6 +113,31 @@ impl Process {
         }
     }
 
+    /// Allows it so many more open descriptors than it has now.
+    ///
+    /// # Panics
+    /// If it does not run, or the system does not let us.
+    pub fn leave_descriptors(&self, n: usize) {
+        let id = self.child.as_ref().expect("it runs").id();
+        let open = fs::read_dir(format!("/proc/{id}/fd")).expect("its descriptors");
+        let status = Command::new("prlimit")
+            .arg(format!("--pid={id}"))
+            .arg(format!("--nofile={}:", open.count() + n))
+            .status();
+        assert!(status.is_ok_and(|status| status.success()), "prlimit works");
+    }
+
+    /// Waits until it logs something.
+    ///
+    /// # Panics
+    /// If it does not in time.
+    pub async fn logs(&self, text: &str) {
+        eventually(DEADLINE, async || {
+            fs::read_to_string(self.log_path()).is_ok_and(|log| log.contains(text))
+        })
+        .await;
+    }
+
     /// Kills it at once (SIGKILL), as a crash would.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {

@@ -126,6 +126,9 @@ pub(crate) struct Metrics {
     pub(crate) connections: Gauge,
     /// Connections ever accepted.
     pub(crate) connections_accepted: Counter,
+    /// Times that the operating system had no room for a connection: out of descriptors or
+    /// memory.
+    pub(crate) accept_errors: Counter,
     /// Handshakes refused, by HTTP status.
     pub(crate) handshakes_refused: Family<CodeLabels, Counter>,
     /// Connections ended.
@@ -177,6 +180,7 @@ impl Metrics {
         let metrics = Self {
             connections: Gauge::default(),
             connections_accepted: Counter::default(),
+            accept_errors: Counter::default(),
             handshakes_refused: Family::default(),
             closes: Family::default(),
             channels: Gauge::default(),
@@ -212,6 +216,11 @@ impl Metrics {
             "connections_accepted",
             "Connections accepted",
             metrics.connections_accepted.clone(),
+        );
+        registry.register(
+            "accept_errors",
+            "No descriptor or memory for a connection",
+            metrics.accept_errors.clone(),
         );
         registry.register(
             "handshakes_refused",

@@ -5,6 +5,7 @@
 mod reader;
 mod repair;
 
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -147,6 +148,12 @@ impl Node {
     /// What runs the connections that live on this thread.
     pub(crate) fn poller(&self) -> &Arc<Poller> {
         &self.reactors.here_or(0).poller
+    }
+
+    /// The operating system has no descriptor or no memory for one more connection.
+    pub(crate) fn no_room(&self, error: &io::Error) {
+        self.metrics.accept_errors.inc();
+        tracing::warn!(%error, "no room for a connection");
     }
 
     fn stripe(&self, channel: &str) -> &AsyncMutex<()> {

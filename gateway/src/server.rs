@@ -82,7 +82,7 @@ pub(crate) async fn serve(
             Err(error) => {
                 // Out of descriptors or memory: those who wait are served when
                 // others have left.
-                tracing::warn!(%error, "accepting failed");
+                shared.site.node().no_room(&error);
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -123,7 +123,7 @@ fn begin(tcp: std::net::TcpStream, listener: &Arc<Listener>, tasks: &TaskTracker
     };
     let stream = match TcpStream::from_std(tcp) {
         Ok(stream) => stream,
-        Err(error) => return tracing::warn!(%error, "a stream cannot be waited for"),
+        Err(error) => return listener.site.node().no_room(&error),
     };
     let shared = Arc::clone(listener);
     match other {

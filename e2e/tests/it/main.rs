@@ -2,6 +2,7 @@
 
 mod database_loss;
 mod delivery;
+mod descriptors;
 mod members;
 mod node_loss;
 mod notifications;

@@ -244,7 +244,7 @@ fn begin(
     });
     let connection = match seated {
         Ok(connection) => connection,
-        Err(error) => return tracing::warn!(%error, "a connection cannot be waited for"),
+        Err(error) => return node.no_room(&error),
     };
     node.wheel().add(&connection, connection.first_tick(now));
     node.metrics.connections.inc();
