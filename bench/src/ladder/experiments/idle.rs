@@ -25,7 +25,7 @@ pub(super) fn idle(scale: Scale) -> Experiment {
     let arguments = stay(size.idle, size.idle_seconds, 2);
     Experiment {
         name: "idle",
-        turns: 1,
+        turns: size.turns,
         judged: OURS,
         title: format!(
             "{} connections, each subscribed to a channel of its own; a heartbeat every {} s",
