@@ -6,6 +6,7 @@
 //! nothing to do, it rests in its [seat](Seat). Neither interprets a command.
 
 mod heartbeat;
+mod look;
 mod readiness;
 pub(crate) mod task;
 
@@ -21,6 +22,7 @@ use wire::{Disconnect, Format};
 
 use self::heartbeat::{Heartbeat, Pinged};
 pub(crate) use self::heartbeat::{Next, PingPolicy};
+pub(crate) use self::look::Look;
 use self::readiness::Readiness;
 use crate::clock::Millis;
 use crate::config::Config;
@@ -176,6 +178,8 @@ struct Shared {
     /// The wheel's slot that holds this connection; 0: none.
     wheel_slot: u64,
     readiness: Readiness,
+    /// What the client has sent so far ended with a whole message. Of a task that rests.
+    between_messages: bool,
     corked: bool,
     /// The session works on a command: the client's pongs are not read yet.
     busy: bool,
@@ -222,6 +226,7 @@ impl Connection {
                 session_at: 0,
                 wheel_slot: 0,
                 readiness,
+                between_messages: true,
                 corked: false,
                 busy: false,
             }),
@@ -286,7 +291,10 @@ impl Connection {
     /// Sends a prepared frame: writes it now if the socket takes it and nothing
     /// waits before it, queues it otherwise. Never waits; costs one system call.
     pub(crate) fn send(&self, frame: &Bytes, overflow: Overflow) -> Sent {
-        let shared = &mut *self.shared.lock();
+        self.send_locked(&mut self.shared.lock(), frame, overflow)
+    }
+
+    fn send_locked(&self, shared: &mut Shared, frame: &Bytes, overflow: Overflow) -> Sent {
         if shared.closing.is_some() {
             return Sent::Closed;
         }
@@ -407,7 +415,11 @@ impl Connection {
 
     /// A pong arrived. `false`: none was due.
     pub(crate) fn pong(&self, wheel: &Wheel) -> bool {
-        match self.shared.lock().heartbeat.pong(self.rules.ping) {
+        self.answered(&mut self.shared.lock(), wheel)
+    }
+
+    fn answered(&self, shared: &mut Shared, wheel: &Wheel) -> bool {
+        match shared.heartbeat.pong(self.rules.ping) {
             None => false,
             Some(Pinged { since, watched }) => {
                 if watched {
@@ -446,12 +458,12 @@ impl Connection {
                 return None;
             }
         };
+        if beat.ping {
+            self.send_locked(&mut shared, &self.ping_frame(), Overflow::Drop);
+        }
         drop(shared);
         if session_due {
             self.post(Event::Tick);
-        }
-        if beat.ping {
-            self.send(&self.ping_frame(), Overflow::Drop);
         }
         (beat.next.at != Millis::MAX).then_some(beat.next)
     }

@@ -1,12 +1,12 @@
 //! Runs a reactor's connections: it waits for all of their sockets at once, and lets
 //! those work that have something to do.
 //!
-//! A connection that rests is a [`Task`] that lies in its seat here, and a pong is read
-//! where it is noticed. For anything more the task works: its future is polled on the
-//! spot, and lies in the seat while it waits (for the broker, for a service, for a client
-//! that reads slowly). tokio knows nothing of connections: what it keeps for each task and
-//! each socket was a third of a connection's memory, and much of what a heartbeat
-//! touched.
+//! A connection that rests is a [`Task`] that lies in its seat here. The answer to a ping
+//! is [dealt with](Connection::look) where it is noticed, and the task goes on resting.
+//! For anything more the task works: its future is polled on the spot, and lies in the
+//! seat while it waits (for the broker, for a service, for a client that reads slowly).
+//! tokio knows nothing of connections: what it keeps for each task and each socket was a
+//! third of a connection's memory, and much of what a heartbeat touched.
 //!
 //! Everything but [`Seat::call`] happens on the reactor's thread.
 
@@ -29,9 +29,10 @@ use slab::Slab;
 use tokio::io::unix::AsyncFd;
 use tokio::task::{coop, yield_now};
 
-use crate::connection::Connection;
-use crate::connection::task::Task;
+use crate::connection::task::{Task, with_buffer};
+use crate::connection::{Connection, Look};
 use crate::due::{Due, IN_A_ROW};
+use crate::wheel::Wheel;
 
 /// A descriptor whose readability tokio tells.
 ///
@@ -153,11 +154,12 @@ impl Poller {
         self.called.run(answer).await;
     }
 
-    /// Polls the tasks whose sockets have something, for ever.
+    /// Looks at the sockets that have something, and polls the tasks that have to work for
+    /// it, for ever.
     ///
     /// # Errors
     /// The operating system's, or it was called before.
-    pub(crate) async fn watch(&self) -> io::Result<Infallible> {
+    pub(crate) async fn watch(&self, wheel: &Wheel) -> io::Result<Infallible> {
         let events = self.events.lock().take();
         let mut poll = events.ok_or(io::ErrorKind::AlreadyExists)?;
         let mut events = Events::with_capacity(IN_A_ROW);
@@ -175,17 +177,44 @@ impl Poller {
                 ready.clear_ready();
             }
             for event in &events {
-                self.poll(event.token().0, |connection| {
-                    let failed = event.is_error();
-                    connection.on_ready(
-                        failed || event.is_readable() || event.is_read_closed(),
-                        failed || event.is_writable() || event.is_write_closed(),
-                    )
-                });
+                let failed = event.is_error();
+                let readable = failed || event.is_readable() || event.is_read_closed();
+                let writable = failed || event.is_writable() || event.is_write_closed();
+                self.on_ready(event.token().0, readable, writable, wheel);
             }
             if more {
                 yield_now().await;
             }
+        }
+    }
+
+    /// A socket has something. Where a look at it is all that it takes, the task stays where
+    /// it is.
+    fn on_ready(&self, number: usize, readable: bool, writable: bool, wheel: &Wheel) {
+        let mut seats = self.seats.lock();
+        let Some(occupant) = seats.get_mut(number) else {
+            return;
+        };
+        if !matches!(occupant.state, State::Rests(Some(_))) {
+            drop(seats);
+            return self.poll(number, |connection| connection.on_ready(readable, writable));
+        }
+        let connection = &occupant.connection;
+        let look = AssertUnwindSafe(|| {
+            with_buffer(|buffer| connection.look(readable, writable, buffer, wheel))
+        });
+        let looked = catch_unwind(look);
+        if let Ok(Look::Rests) = looked {
+            return;
+        }
+        let state = mem::replace(&mut occupant.state, State::Rests(None));
+        drop(seats);
+        // After a panic the task is dropped, which ends this connection, and no other.
+        if let (Ok(look), State::Rests(Some(task))) = (looked, state) {
+            self.go_on(task, |task| match look {
+                Look::Received(bytes) => task.take_from_buffer(bytes),
+                Look::Rests | Look::Works => Vec::new(),
+            });
         }
     }
 
@@ -204,7 +233,7 @@ impl Poller {
             State::Rests(None) => {}
             State::Rests(Some(task)) => {
                 drop(seats);
-                self.go_on(task, Vec::new());
+                self.go_on(task, |_| Vec::new());
             }
             State::Works(work) => {
                 let connection = Arc::clone(&occupant.connection);
@@ -214,10 +243,11 @@ impl Poller {
         }
     }
 
-    /// Lets a task go on that does not rest, first at these messages.
-    pub(crate) fn go_on(&self, mut task: Box<Task>, messages: Vec<Bytes>) {
+    /// Lets a task go on that does not rest, first at the messages that `first` finds.
+    pub(crate) fn go_on(&self, mut task: Box<Task>, first: impl FnOnce(&mut Task) -> Vec<Bytes>) {
         let number = task.connection().seat().number;
         self.turn(number, || {
+            let messages = first(&mut task);
             let messages = if messages.is_empty() {
                 task.look()
             } else {

@@ -117,7 +117,7 @@ impl Reactor {
             ),
             self.spawn(node, |on, _| async move { on.poller.answer_calls().await }),
             self.spawn(node, |on, _| async move {
-                let Err(error) = on.poller.watch().await;
+                let Err(error) = on.poller.watch(&on.wheel).await;
                 tracing::error!(%error, "waiting for sockets failed");
             }),
         ];

@@ -34,9 +34,12 @@ pub(crate) struct Wheel {
     earlier: Notify,
 }
 
+/// What a slot holds of a connection; it goes from slot to slot.
+type Entry = Weak<Connection>;
+
 #[derive(Debug, Default)]
 struct Slot {
-    due: Mutex<Vec<Weak<Connection>>>,
+    due: Mutex<Vec<Entry>>,
     /// Pings that went out when this slot was the current one, and that nobody has
     /// answered yet. It only spares a look at connections that have all answered:
     /// whether one has is its own to know.
@@ -83,13 +86,14 @@ impl Wheel {
     /// added for an earlier time.
     pub(crate) fn add(&self, connection: &Arc<Connection>, at: Millis) {
         let now = self.clock.now();
-        self.enter(connection, slot_for(now, at));
+        let entry = || Arc::downgrade(connection);
+        self.enter(connection, slot_for(now, at), entry);
     }
 
-    fn enter(&self, connection: &Arc<Connection>, number: u64) {
+    fn enter(&self, connection: &Connection, number: u64, entry: impl FnOnce() -> Entry) {
         if connection.enter_slot(number) {
             let slot = self.slot(number);
-            slot.due.lock().push(Arc::downgrade(connection));
+            slot.due.lock().push(entry());
             if number < self.wakes_for.load(Ordering::Acquire) {
                 self.earlier.notify_one();
             }
@@ -156,11 +160,11 @@ impl Wheel {
         let slot = self.slot(number);
         let now = self.clock.now();
         let due = std::mem::take(&mut *slot.due.lock());
-        for weak in due {
-            if let Some(connection) = weak.upgrade()
+        for entry in due {
+            if let Some(connection) = entry.upgrade()
                 && connection.leave_slot(number)
             {
-                self.visit(&connection, now);
+                self.visit(&connection, entry, now);
             }
         }
         let late = std::mem::take(&mut *slot.late.lock());
@@ -170,18 +174,20 @@ impl Wheel {
                 continue;
             }
             let held = self.slot(pinged.held).due.lock().clone();
-            for connection in held.iter().filter_map(Weak::upgrade) {
-                self.visit(&connection, now);
+            for entry in held {
+                if let Some(connection) = entry.upgrade() {
+                    self.visit(&connection, entry, now);
+                }
             }
         }
     }
 
-    fn visit(&self, connection: &Arc<Connection>, now: Millis) {
+    fn visit(&self, connection: &Connection, entry: Entry, now: Millis) {
         let Some(next) = connection.tick(now) else {
             return;
         };
         let held = slot_for(now, next.at);
-        self.enter(connection, held);
+        self.enter(connection, held, || entry);
         if let Some(late_at) = next.unless_answered {
             let at = now / SLOT;
             let unanswered = &self.slot(at).unanswered;

@@ -118,11 +118,12 @@ pub fn encode_publication_push(
     }
 }
 
-/// Whether a frame is one empty command, as official SDKs write it: the answer to a ping.
-pub fn is_empty_command(format: Format, frame: &[u8]) -> bool {
+/// One empty command, as official SDKs write it: the answer to a ping.
+#[must_use]
+pub fn empty_command(format: Format) -> &'static [u8] {
     match format {
-        Format::Json => frame == b"{}",
-        Format::Protobuf => frame == [0],
+        Format::Json => b"{}",
+        Format::Protobuf => &[0],
     }
 }
 

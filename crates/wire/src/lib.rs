@@ -35,8 +35,8 @@ pub use disconnect::Disconnect;
 pub use error::{Error, ErrorCode};
 pub use format::Format;
 pub use frame::{
-    Commands, DecodeError, EncodeError, Replies, decode_commands, decode_replies, encode_command,
-    encode_publication_push, encode_reply, is_empty_command, join,
+    Commands, DecodeError, EncodeError, Replies, decode_commands, decode_replies, empty_command,
+    encode_command, encode_publication_push, encode_reply, join,
 };
 pub use json::{is_json, quote};
 pub use publication::{ClientInfo, FilterNode, Publication, StreamPosition};

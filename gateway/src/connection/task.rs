@@ -28,7 +28,13 @@ const CLOSE_SEND: Duration = Duration::from_secs(1);
 const CLOSE_ANSWER: Duration = Duration::from_secs(5);
 
 thread_local! {
+    /// What is received is looked at here, before anything else is.
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
+}
+
+/// Lends the thread's buffer for what is received.
+pub(crate) fn with_buffer<T>(receive: impl FnOnce(&mut [u8]) -> T) -> T {
+    BUFFER.with_borrow_mut(|buffer| receive(buffer))
 }
 
 /// What the task has to do next.
@@ -86,7 +92,8 @@ impl Task {
         } else {
             Vec::new()
         };
-        let rests = messages.is_empty() && self.connection.rest();
+        let between_messages = self.reader.is_between_messages();
+        let rests = messages.is_empty() && self.connection.rest(between_messages);
         (!rests).then_some(messages)
     }
 
@@ -97,7 +104,9 @@ impl Task {
         // Runs while the socket takes nothing.
         let mut stall = None;
         loop {
-            match poll_fn(|cx| self.connection.poll_next(cx, &mut stall)).await {
+            let connection = &self.connection;
+            let between_messages = self.reader.is_between_messages();
+            match poll_fn(|cx| connection.poll_next(cx, &mut stall, between_messages)).await {
                 Next::Read => {
                     let messages = self.receive();
                     self.messages(messages).await;
@@ -118,13 +127,18 @@ impl Task {
 
     /// Reads what the socket has, and returns the messages in it.
     fn receive(&mut self) -> Vec<Bytes> {
-        BUFFER.with_borrow_mut(|buffer| match self.connection.read(buffer) {
+        with_buffer(|buffer| match self.connection.read(buffer) {
             Some(bytes) => self.take(&buffer[..bytes]),
             None => {
                 self.connection.close(Closing::Lost);
                 Vec::new()
             }
         })
+    }
+
+    /// Parses what a [look](Connection::look) has received into the thread's buffer.
+    pub(crate) fn take_from_buffer(&mut self, bytes: usize) -> Vec<Bytes> {
+        with_buffer(|buffer| self.take(&buffer[..bytes]))
     }
 
     /// Parses what was received. Control frames and the answers to pings are dealt with
@@ -141,7 +155,7 @@ impl Task {
                 // Nothing counts after a close frame.
                 _ if closed.is_some() => {}
                 Incoming::Message(message) => {
-                    let is_pong = wire::is_empty_command(connection.format, &message);
+                    let is_pong = message == wire::empty_command(connection.format);
                     if !is_pong || !connection.pong(session.node().wheel()) {
                         messages.push(message);
                     }
@@ -182,7 +196,10 @@ impl Task {
 impl Connection {
     /// Whether there is something to read, and nothing else to do. Whoever asks reads.
     fn has_only_to_read(&self) -> bool {
-        let shared = &mut *self.shared.lock();
+        self.takes_readable(&mut self.shared.lock())
+    }
+
+    pub(super) fn takes_readable(&self, shared: &mut Shared) -> bool {
         shared.has_nothing_to_do() && !self.socket.holds_back() && shared.readiness.take_readable()
     }
 
@@ -190,13 +207,20 @@ impl Connection {
         self.shared.lock().readiness.is_readable()
     }
 
-    /// Lets the task rest, if there is nothing to do.
-    fn rest(&self) -> bool {
+    /// Lets the task rest, if there is nothing to do. `between_messages`: its reader holds
+    /// nothing.
+    pub(super) fn rest(&self, between_messages: bool) -> bool {
         let shared = &mut *self.shared.lock();
+        shared.between_messages = between_messages;
         shared.has_nothing_to_do() && !self.socket.holds_back() && shared.readiness.rest()
     }
 
-    fn poll_next(&self, cx: &mut Context<'_>, stall: &mut Stall) -> Poll<Next> {
+    fn poll_next(
+        &self,
+        cx: &mut Context<'_>,
+        stall: &mut Stall,
+        between_messages: bool,
+    ) -> Poll<Next> {
         self.poll_flush(cx, stall);
         let mut shared = self.shared.lock();
         if shared.closing.is_some() {
@@ -209,7 +233,7 @@ impl Connection {
             return Poll::Ready(Next::Read);
         }
         drop(shared);
-        if self.rest() {
+        if self.rest(between_messages) {
             return Poll::Ready(Next::Rest);
         }
         Poll::Pending
@@ -350,7 +374,7 @@ async fn until(mut told: impl FnMut() -> bool) {
 async fn closed_by_client(connection: &Connection, reader: &mut Reader) {
     loop {
         until(|| connection.take_readable()).await;
-        let goes_on = BUFFER.with_borrow_mut(|buffer| {
+        let goes_on = with_buffer(|buffer| {
             let Some(bytes) = connection.read(buffer) else {
                 return false;
             };

@@ -72,6 +72,11 @@ struct Header {
 }
 
 impl Reader {
+    /// Whether what was received so far ended with a whole message.
+    pub(crate) fn is_between_messages(&self) -> bool {
+        self.partial.is_empty() && self.message.is_none()
+    }
+
     /// Takes received bytes and calls `each` with everything that they complete.
     /// A payload longer than `limit` is refused when its header arrives, before
     /// anything is allocated for it.
@@ -237,6 +242,21 @@ fn unmask(masked: &[u8], mask: [u8; 4]) -> Bytes {
     payload.into()
 }
 
+/// Whether a client sent one whole message of these few bytes, and nothing else.
+pub(crate) fn is_message(received: &[u8], message: &[u8]) -> bool {
+    let Some((&[first, second, ref mask @ ..], masked)) = received.split_first_chunk::<6>() else {
+        return false;
+    };
+    let unmasked = || masked.iter().zip(mask.iter().cycle());
+    (first == 0x80 | TEXT || first == 0x80 | BINARY)
+        && masked.len() == message.len()
+        && message.len() <= MAX_CONTROL
+        && usize::from(second) == 0x80 | message.len()
+        && unmasked()
+            .map(|(byte, mask)| byte ^ mask)
+            .eq(message.iter().copied())
+}
+
 /// Prepares a whole data frame, ready to be sent to any number of clients.
 pub(crate) fn data(opcode: u8, payload: &[u8]) -> Bytes {
     let mut frame = Vec::with_capacity(payload.len() + 10);
@@ -337,6 +357,40 @@ mod tests {
         for step in [1, 2, 3, 7, 1000, bytes.len()] {
             let seen = read_in_steps(&bytes, step, 100_000).unwrap();
             assert_eq!(seen, expected, "in steps of {step}");
+        }
+    }
+
+    /// Exactly where the reader finds one message of these bytes, and nothing else.
+    #[test]
+    fn a_whole_message_is_known_by_sight() {
+        let pong = masked(true, TEXT, b"{}");
+        let mut others = vec![
+            pong.clone(),
+            masked(true, BINARY, b"{}"),
+            masked(true, TEXT, b"{ "),
+            masked(true, TEXT, b"{}\n"),
+            masked(true, TEXT, b""),
+            masked(false, TEXT, b"{}"),
+            masked(true, PING, b"{}"),
+            [pong.clone(), pong.clone()].concat(),
+            pong[..7].to_vec(),
+            Vec::new(),
+        ];
+        for at in 0..pong.len() {
+            for bit in 0..8 {
+                let mut changed = pong.clone();
+                changed[at] ^= 1 << bit;
+                others.push(changed);
+            }
+        }
+        for bytes in others {
+            let mut reader = Reader::default();
+            let mut seen = Vec::new();
+            let read = reader.read(&bytes, 100, |incoming| seen.push(incoming));
+            let is_message = read.is_ok()
+                && reader.is_between_messages()
+                && seen == [Incoming::Message(Bytes::from_static(b"{}"))];
+            assert_eq!(super::is_message(&bytes, b"{}"), is_message, "{bytes:?}");
         }
     }
 

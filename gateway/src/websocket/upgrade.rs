@@ -253,9 +253,8 @@ fn begin(
         connection.send(answer, Overflow::Disconnect);
     }
     let session = Session::new(Arc::clone(node), Arc::clone(&connection), trusted_user);
-    let mut task = Task::new(connection, session, node.connections.token());
-    let messages = task.take(early);
-    poller.go_on(task, messages);
+    let task = Task::new(connection, session, node.connections.token());
+    poller.go_on(task, |task| task.take(early));
 }
 
 /// A stream that a connection can run on.
