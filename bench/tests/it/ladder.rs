@@ -57,7 +57,11 @@ fn ours_and_the_floor_are_measured_judged_and_reported() {
     let results = results(out.path(), &output);
 
     let trials = results["trials"].as_array().expect("there are trials");
-    assert_eq!(trials.len(), 12, "two servers in six experiments");
+    assert_eq!(
+        trials.len(),
+        14,
+        "two servers in six experiments, one of which has two turns"
+    );
     for trial in trials {
         let outcome = &trial["outcome"];
         assert!(outcome.is_object(), "{trial}");
