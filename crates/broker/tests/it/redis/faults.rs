@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use broker::contract::{Event, Recorder};
@@ -280,13 +280,25 @@ async fn twenty_thousand_channels_come_back_in_batches() {
     let broker = node(&server, "a");
     let recorder = record(&broker).await;
     let channels: Vec<String> = (0..N).map(|n| format!("room:{n}")).collect();
-    try_join_all(channels.iter().map(|channel| broker.subscribe(channel)))
-        .await
-        .unwrap();
+    // Nothing is answered before all have asked.
+    server.pause();
+    let asked = AtomicUsize::new(0);
+    let subscribe = async |channel| {
+        asked.fetch_add(1, Ordering::Relaxed);
+        broker.subscribe(channel).await
+    };
+    let all_asked = async {
+        eventually(SOON, async || asked.load(Ordering::Relaxed) == N).await;
+        server.resume();
+    };
+    let (subscribed, ()) = tokio::join!(
+        try_join_all(channels.iter().map(|channel| subscribe(channel))),
+        all_asked
+    );
+    subscribed.unwrap();
     let calls = subscribe_calls(&server).await;
-    // 20,000 at 512 a command are 40. But what is asked for while a command is answered goes
-    // with the next one, and how much that is depends on how fast Redis is here.
-    assert!(calls < N / 10, "{calls} commands");
+    // 20,000 at 512 a command are 40.
+    assert!(calls < 60, "{calls} commands");
 
     server.command("CLIENT KILL TYPE pubsub").await;
     let n_uncertain = |events: &[Event]| -> usize {
