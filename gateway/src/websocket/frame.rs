@@ -242,17 +242,17 @@ fn unmask(masked: &[u8], mask: [u8; 4]) -> Bytes {
     payload.into()
 }
 
-/// Whether a client sent one whole message of these few bytes, and nothing else.
+/// Whether a client sent one whole message of these bytes, and nothing else.
 pub(crate) fn is_message(received: &[u8], message: &[u8]) -> bool {
-    let Some((&[first, second, ref mask @ ..], masked)) = received.split_first_chunk::<6>() else {
+    let Ok(Some(header)) = Header::parse(received, message.len()) else {
         return false;
     };
-    let unmasked = || masked.iter().zip(mask.iter().cycle());
-    (first == 0x80 | TEXT || first == 0x80 | BINARY)
-        && masked.len() == message.len()
-        && message.len() <= MAX_CONTROL
-        && usize::from(second) == 0x80 | message.len()
-        && unmasked()
+    let masked = &received[header.header_len..];
+    let unmasked = masked.iter().zip(header.mask.iter().cycle());
+    header.fin
+        && matches!(header.opcode, TEXT | BINARY)
+        && header.payload_len == masked.len()
+        && unmasked
             .map(|(byte, mask)| byte ^ mask)
             .eq(message.iter().copied())
 }
