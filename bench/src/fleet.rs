@@ -62,6 +62,28 @@ pub fn open(
     }
 }
 
+/// Lets the connections be for so long.
+///
+/// # Errors
+///
+/// When one of them fails.
+pub fn rest(
+    event_loop: &mut EventLoop,
+    time: Duration,
+    events: &mut dyn Events,
+) -> anyhow::Result<()> {
+    let clock = event_loop.clock();
+    let end = clock.now() + micros(time);
+    loop {
+        check(event_loop.tally())?;
+        let left = end.saturating_sub(clock.now());
+        if left == 0 {
+            return Ok(());
+        }
+        event_loop.turn(Duration::from_micros(left), events)?;
+    }
+}
+
 /// Refuses to go on without a connection.
 pub(crate) fn check(tally: &Tally) -> anyhow::Result<()> {
     match &tally.first_reason {
