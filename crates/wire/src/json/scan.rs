@@ -134,10 +134,7 @@ impl Scanner<'_> {
     /// The rest of a string, after its opening quote.
     fn string(&mut self) -> Option<()> {
         loop {
-            let (chunks, _) = self.rest.as_chunks();
-            let plain = chunks.iter().take_while(|chunk| is_plain(chunk)).count();
-            self.skip(plain * CHUNK);
-            let end = self.rest.iter().copied().position(is_special)?;
+            let end = find_special(self.rest)?;
             let special = self.rest[end];
             self.skip(end + 1);
             match special {
@@ -198,6 +195,14 @@ impl Scanner<'_> {
 
 /// Bytes of a string that are looked at in one step: a vector register.
 const CHUNK: usize = 16;
+
+/// Where in a string the first byte is that cannot stand for itself.
+pub(super) fn find_special(bytes: &[u8]) -> Option<usize> {
+    let (chunks, _) = bytes.as_chunks();
+    let plain = chunks.iter().take_while(|chunk| is_plain(chunk)).count() * CHUNK;
+    let special = bytes[plain..].iter().copied().position(is_special)?;
+    Some(plain + special)
+}
 
 /// Whether nothing in a part of a string ends it, escapes anything or is forbidden.
 /// Without a branch per byte, so that the compiler makes a few vector instructions of it.

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use memchr::memchr2;
 
 use crate::frame::EncodeError;
 use crate::json::is_json;
+use crate::json::scan::find_special;
 
 /// A value of the protocol that can be written as JSON.
 pub(crate) trait Write {
@@ -34,10 +36,7 @@ pub fn quote(text: &str, out: &mut Vec<u8>) {
     out.reserve(text.len() + 2);
     out.push(b'"');
     let mut rest = text.as_bytes();
-    while let Some(at) = rest
-        .iter()
-        .position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\')
-    {
+    while let Some(at) = find_special(rest) {
         let (plain, special) = rest.split_at(at);
         out.extend_from_slice(plain);
         match special[0] {
@@ -151,7 +150,7 @@ impl Write for Bytes {
         }
         let mut rest = &self[..];
         // In a valid value raw line breaks are white space only: inside strings they are escaped.
-        while let Some(at) = rest.iter().position(|&byte| byte == b'\n' || byte == b'\r') {
+        while let Some(at) = memchr2(b'\n', b'\r', rest) {
             out.extend_from_slice(&rest[..at]);
             rest = &rest[at + 1..];
         }
