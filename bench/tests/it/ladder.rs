@@ -59,8 +59,8 @@ fn ours_and_the_floor_are_measured_judged_and_reported() {
     let trials = results["trials"].as_array().expect("there are trials");
     assert_eq!(
         trials.len(),
-        14,
-        "two servers in six experiments, one of which has two turns"
+        18,
+        "two servers in six experiments, three of which have two turns"
     );
     for trial in trials {
         let outcome = &trial["outcome"];
@@ -91,12 +91,7 @@ fn ours_and_the_floor_are_measured_judged_and_reported() {
 fn a_peer_that_is_not_here_is_left_out_and_named() {
     let out = tempfile::tempdir().expect("a folder");
     let nothing = tempfile::tempdir().expect("a folder");
-    let only = [
-        "--servers",
-        "floor,centrifuge-go",
-        "--only",
-        "fanout-1000-one",
-    ];
+    let only = ["--servers", "floor,centrifuge-go", "--only", "rooms-max"];
     let output = ladder(out.path(), &only)
         .env("BENCH_PEERS", nothing.path())
         .output()
@@ -118,7 +113,7 @@ async fn a_ladder_that_is_killed_leaves_its_complete_rounds() {
     let document = out.path().join("performance.md");
     fs::write(&document, "<!-- ladder: begin -->\n<!-- ladder: end -->").expect("it is written");
     let mut ladder = ladder(out.path(), &["--rounds", "1000", "--servers", "floor"])
-        .args(["--only", "fanout-1000-one", "--document"])
+        .args(["--only", "rooms-max", "--document"])
         .arg(&document)
         .stdout(Stdio::null())
         .stderr(Stdio::null())

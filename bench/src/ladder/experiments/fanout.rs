@@ -14,7 +14,7 @@ pub(super) fn one_at_a_time(scale: Scale) -> Experiment {
     );
     Experiment {
         name: "fanout-1000-one",
-        turns: 1,
+        turns: size.turns,
         judged: OURS,
         title: format!("{} listeners, one publication at a time", size.listeners),
         subjects: servers(|server| Work::run(Setup::plain(server), &arguments)),
@@ -29,14 +29,15 @@ pub(super) fn fixed_rate(
     limit: f64,
     scale: Scale,
 ) -> Experiment {
+    let size = scale.size();
     let arguments = scenario(
         "fanout",
-        scale.size().seconds,
+        size.seconds,
         [&"--connections", &listeners, &"--rate", &rate],
     );
     Experiment {
         name,
-        turns: 1,
+        turns: size.turns,
         judged: OURS,
         title: format!("{listeners} listeners, {rate} publications per second"),
         subjects: servers(|server| Work::run(Setup::plain(server), &arguments)),

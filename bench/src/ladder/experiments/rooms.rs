@@ -25,7 +25,7 @@ pub(super) fn rate(scale: Scale) -> Experiment {
     let arguments = at_a_rate(scale);
     Experiment {
         name: "rooms-rate",
-        turns: 1,
+        turns: size.turns,
         judged: OURS,
         title: format!(
             "{} connections in rooms of 10, {} publications per second",
