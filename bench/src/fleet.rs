@@ -62,12 +62,12 @@ pub fn open(
     }
 }
 
-/// Lets the connections be for so long.
+/// Lets time pass.
 ///
 /// # Errors
 ///
-/// When one of them fails.
-pub fn rest(
+/// When a connection ends meanwhile.
+pub fn stay(
     event_loop: &mut EventLoop,
     time: Duration,
     events: &mut dyn Events,
@@ -75,12 +75,11 @@ pub fn rest(
     let clock = event_loop.clock();
     let end = clock.now() + micros(time);
     loop {
-        check(event_loop.tally())?;
-        let left = end.saturating_sub(clock.now());
-        if left == 0 {
-            return Ok(());
+        let now = clock.now();
+        if now >= end {
+            return check(event_loop.tally());
         }
-        event_loop.turn(Duration::from_micros(left), events)?;
+        event_loop.turn(Duration::from_micros(end - now), events)?;
     }
 }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde_json::json;
 use wire::{
     Command, ConnectRequest, Format, PublishRequest, PushBody, ReplyBody, Request, RpcRequest,
-    SubscribeRequest, SubscribeResult, decode_replies, encode_command,
+    SubscribeRequest, SubscribeResult, decode_replies, empty_command, encode_command,
 };
 
 use super::{Channels, Context, Dialect, Events, Phase, Position, Role, Session, put};
@@ -60,14 +60,6 @@ impl Centrifuge {
         match self.format {
             Format::Json => br#"{"push""#,
             Format::Protobuf => &[4 << 3 | 2],
-        }
-    }
-
-    /// The empty command, which answers a ping.
-    fn pong(&self) -> &'static [u8] {
-        match self.format {
-            Format::Json => b"{}",
-            Format::Protobuf => &[0],
         }
     }
 
@@ -182,7 +174,7 @@ impl Centrifuge {
     fn ping(&self, session: &Session, context: &mut Context<'_>) {
         context.pinged();
         if session.answers_pings {
-            context.send(self.opcode(), self.pong());
+            context.send(self.opcode(), empty_command(self.format));
         }
     }
 }

@@ -83,7 +83,7 @@ pub fn run(setup: &mut Setup, broadcast: &Broadcast) -> anyhow::Result<Found> {
         connections: &publishers,
         everywhere: traffic.channels() == 1,
     });
-    fleet::rest(&mut setup.event_loop, REST, &mut traffic)?;
+    fleet::stay(&mut setup.event_loop, REST, &mut traffic)?;
     traffic.prove(&mut setup.event_loop, &channels, setup.opening.patience)?;
 
     let mut load = Load::new(&mut traffic, broadcast.pace, setup.event_loop.clock().now());

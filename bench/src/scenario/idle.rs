@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use super::{Setup, rooms};
-use crate::clock::{micros, seconds};
+use crate::clock::seconds;
 use crate::dialect::{Events, Session};
-use crate::event_loop::{EventLoop, Leave};
-use crate::fleet::{self, TICK, check};
+use crate::event_loop::Leave;
+use crate::fleet::{self, TICK};
 use crate::outcome::{Found, Generator, count, per, ratio};
 use crate::payload::Marker;
 use crate::process::own_cpu;
@@ -52,7 +52,7 @@ pub fn run(setup: &mut Setup, idle: Idle) -> anyhow::Result<Found> {
     let keys = fleet::open(&mut setup.event_loop, sessions, setup.opening, &mut nothing)?;
     let took = seconds(clock.now() - begin);
     // What the server does after its last answer belongs to it too.
-    stay(&mut setup.event_loop, TICK, &mut nothing)?;
+    fleet::stay(&mut setup.event_loop, TICK, &mut nothing)?;
     let cpu = setup.processes.cpu()? - cpu_before;
     let tally = setup.event_loop.take_tally();
     let heartbeats = tally.ping_interval.unwrap_or_default() * 3;
@@ -64,7 +64,7 @@ pub fn run(setup: &mut Setup, idle: Idle) -> anyhow::Result<Found> {
     found.measure("connects_per_second", ratio(count(connections), took));
     found.latency_ms = tally.opening.percentiles();
 
-    stay(&mut setup.event_loop, idle.settle, &mut nothing)?;
+    fleet::stay(&mut setup.event_loop, idle.settle, &mut nothing)?;
     let memory = setup.processes.memory()?;
     let each = |after: f64, before: f64| ratio(after - before, count(connections));
     found.measure("rss_start_kb", memory_before.rss);
@@ -75,7 +75,7 @@ pub fn run(setup: &mut Setup, idle: Idle) -> anyhow::Result<Found> {
     setup.event_loop.take_tally();
     let cpu_before = setup.processes.cpu()?;
     let begin = clock.now();
-    stay(&mut setup.event_loop, quiet, &mut nothing)?;
+    fleet::stay(&mut setup.event_loop, quiet, &mut nothing)?;
     let cpu = setup.processes.cpu()? - cpu_before;
     let took = seconds(clock.now() - begin);
     let pings = setup.event_loop.tally().pings;
@@ -90,26 +90,13 @@ pub fn run(setup: &mut Setup, idle: Idle) -> anyhow::Result<Found> {
     for key in keys {
         setup.event_loop.leave(key, Leave::Finish);
     }
-    stay(&mut setup.event_loop, idle.left, &mut nothing)?;
+    fleet::stay(&mut setup.event_loop, idle.left, &mut nothing)?;
     let left = setup.processes.memory()?;
     found.measure("rss_after_kb", left.rss);
     found.measure("rss_after_start_ratio", ratio(left.rss, memory_before.rss));
     let heard = connections + pings + nothing.messages;
     found.generator = Generator::new(own_cpu() - own_before, heard);
     Ok(found)
-}
-
-/// Lets time pass. It is an error when a connection ends.
-fn stay(event_loop: &mut EventLoop, time: Duration, nothing: &mut Nothing) -> anyhow::Result<()> {
-    let clock = event_loop.clock();
-    let end = clock.now() + micros(time);
-    loop {
-        let now = clock.now();
-        if now >= end {
-            return check(event_loop.tally());
-        }
-        event_loop.turn(Duration::from_micros(end - now), nothing)?;
-    }
 }
 
 /// Expects no publications.
