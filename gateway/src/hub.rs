@@ -3,6 +3,7 @@
 
 mod block;
 pub(crate) mod channel;
+mod fanout;
 mod listeners;
 
 use std::hash::BuildHasher;
@@ -13,7 +14,9 @@ use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use parking_lot::Mutex;
 use uuid::Uuid;
 
+use self::channel::Common;
 pub(crate) use self::channel::{Arrival, Channel, Delivered};
+pub(crate) use self::fanout::Helpers;
 pub(crate) use self::listeners::Listener;
 use crate::connection::{Connection, Overflow};
 use crate::metrics::Metrics;
@@ -27,7 +30,7 @@ pub(crate) struct Hub {
     hasher: DefaultHashBuilder,
     channels: Box<[Mutex<HashTable<Arc<Channel>>>]>,
     users: Box<[Mutex<HashTable<Connections>>]>,
-    metrics: Arc<Metrics>,
+    common: Arc<Common>,
 }
 
 /// A user's connections. Most have one; the anonymous user may have all.
@@ -54,13 +57,21 @@ impl Connections {
 
 impl Hub {
     /// An empty hub.
-    pub(crate) fn new(metrics: Arc<Metrics>) -> Self {
+    ///
+    /// `threads`: how many run [`Helpers::run`].
+    pub(crate) fn new(metrics: Arc<Metrics>, threads: usize) -> Self {
+        let helpers = Helpers::new(threads);
         Self {
             hasher: DefaultHashBuilder::default(),
             channels: (0..SHARDS).map(|_| Mutex::default()).collect(),
             users: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            metrics,
+            common: Arc::new(Common { metrics, helpers }),
         }
+    }
+
+    /// Those who help with large channels.
+    pub(crate) fn helpers(&self) -> &Helpers {
+        &self.common.helpers
     }
 
     fn hash(&self, name: &str) -> u64 {
@@ -101,13 +112,13 @@ impl Hub {
         {
             return (Arc::clone(channel), subscribed);
         }
-        let metrics = Arc::clone(&self.metrics);
-        let channel = Arc::new(Channel::new(name.into(), overflow, metrics));
+        let common = Arc::clone(&self.common);
+        let channel = Arc::new(Channel::new(name.into(), overflow, common));
         channel.enter();
         // One of that name that is there still was removed by whoever held it last,
         // under this lock.
         shard.insert_unique(hash, Arc::clone(&channel), |one| self.hash(one.name()));
-        self.metrics.channels.inc();
+        self.common.metrics.channels.inc();
         (channel, false)
     }
 
@@ -125,7 +136,7 @@ impl Hub {
         if shard.len() < shard.capacity() / 8 {
             shard.shrink_to_fit(|one| self.hash(one.name()));
         }
-        self.metrics.channels.dec();
+        self.common.metrics.channels.dec();
         true
     }
 

@@ -99,7 +99,7 @@ impl Node {
             id: parts.id,
             name: parts.config.node_name(),
             rules: Arc::new(Rules::new(&parts.config)),
-            hub: Hub::new(Arc::clone(&parts.metrics)),
+            hub: Hub::new(Arc::clone(&parts.metrics), parts.reactors.iter().len()),
             config: parts.config,
             namespaces: parts.namespaces,
             verifiers: parts.verifiers,

@@ -24,9 +24,15 @@ thread_local! {
     static CURRENT: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
+/// The number of the reactor whose thread this is.
+pub(crate) fn current() -> Option<usize> {
+    CURRENT.get()
+}
+
 /// One thread's part of the node.
 #[derive(Debug)]
 pub(crate) struct Reactor {
+    number: usize,
     handle: Handle,
     /// Its connections.
     pub(crate) poller: Arc<Poller>,
@@ -52,7 +58,7 @@ impl Reactors {
         let count = std::thread::available_parallelism().map_or(1, usize::from);
         let stopped = CancellationToken::new();
         let mut all = Vec::with_capacity(count);
-        for index in 0..count {
+        for number in 0..count {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_io()
                 .enable_time()
@@ -62,6 +68,7 @@ impl Reactors {
                 Poller::new()?
             };
             all.push(Arc::new(Reactor {
+                number,
                 handle: runtime.handle().clone(),
                 poller: Arc::clone(&poller),
                 wheel: Wheel::new(clock),
@@ -69,9 +76,9 @@ impl Reactors {
             }));
             let stopped = stopped.clone();
             std::thread::Builder::new()
-                .name(format!("reactor-{index}"))
+                .name(format!("reactor-{number}"))
                 .spawn(move || {
-                    CURRENT.set(Some(index));
+                    CURRENT.set(Some(number));
                     runtime.block_on(stopped.cancelled());
                     drop(runtime);
                     poller.clear();
@@ -96,7 +103,7 @@ impl Reactors {
     /// The one whose thread this is; on a thread of none, that which `number`
     /// stands for, whatever the number.
     pub(crate) fn here_or(&self, number: usize) -> &Arc<Reactor> {
-        &self.all[CURRENT.get().unwrap_or(number) % self.all.len()]
+        &self.all[current().unwrap_or(number) % self.all.len()]
     }
 }
 
@@ -115,6 +122,9 @@ impl Reactor {
                 node,
                 |on, node| async move { on.deliveries.run(&node).await },
             ),
+            self.spawn(node, |on, node| async move {
+                node.hub.helpers().run(on.number).await;
+            }),
             self.spawn(node, |on, _| async move { on.poller.answer_calls().await }),
             self.spawn(node, |on, _| async move {
                 let Err(error) = on.poller.watch(&on.wheel).await;

@@ -2,7 +2,7 @@
 //! number of listeners, into frames that lie one behind the other, so that a
 //! listener gets all of them with one write.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use broker::Publication;
 use bytes::Bytes;
@@ -21,18 +21,20 @@ const FULL: usize = 64 * 1024;
 const AROUND: usize = 192;
 
 /// See the module.
-pub(super) struct Block<'a> {
-    channel: &'a str,
+#[derive(Debug)]
+pub(super) struct Block {
+    channel: Arc<str>,
     publications: Vec<wire::Publication>,
     /// Traces that began at a publisher and end here, however many listen.
     traces: Vec<Box<str>>,
     /// Payload bytes.
     size: usize,
-    json: Option<Frames>,
-    protobuf: Option<Frames>,
+    json: OnceLock<Frames>,
+    protobuf: OnceLock<Frames>,
 }
 
 /// The frames of a block in one format.
+#[derive(Debug)]
 struct Frames {
     bytes: Bytes,
     /// Where each ends. Fewer than there are publications: the next one cannot be
@@ -40,15 +42,15 @@ struct Frames {
     ends: Vec<usize>,
 }
 
-impl<'a> Block<'a> {
-    pub(super) fn new(channel: &'a str) -> Self {
+impl Block {
+    pub(super) fn new(channel: &Arc<str>) -> Self {
         Self {
-            channel,
+            channel: Arc::clone(channel),
             publications: Vec::new(),
             traces: Vec::new(),
             size: 0,
-            json: None,
-            protobuf: None,
+            json: OnceLock::new(),
+            protobuf: OnceLock::new(),
         }
     }
 
@@ -70,7 +72,7 @@ impl<'a> Block<'a> {
 
     /// Empties it; it may be filled again.
     pub(super) fn clear(&mut self) {
-        *self = Self::new(self.channel);
+        *self = Self::new(&self.channel);
     }
 
     /// The spans of the deliveries, as long as they are held.
@@ -85,19 +87,14 @@ impl<'a> Block<'a> {
 
     /// Sends a connection what it does not have yet: publications after the offset
     /// `after`, and those without one. Returns how many were dropped.
-    pub(super) fn send(
-        &mut self,
-        connection: &Arc<Connection>,
-        after: u64,
-        overflow: Overflow,
-    ) -> u64 {
+    pub(super) fn send(&self, connection: &Arc<Connection>, after: u64, overflow: Overflow) -> u64 {
         let format = connection.format();
         let frames = match format {
-            Format::Json => &mut self.json,
-            Format::Protobuf => &mut self.protobuf,
+            Format::Json => &self.json,
+            Format::Protobuf => &self.protobuf,
         };
-        let (channel, publications) = (self.channel, &self.publications);
-        let frames = frames.get_or_insert_with(|| Frames::encode(format, channel, publications));
+        let publications = &self.publications;
+        let frames = frames.get_or_init(|| Frames::encode(format, &self.channel, publications));
         let is_new = |one: &wire::Publication| one.offset == 0 || one.offset > after;
         let mut dropped = 0;
         if publications.iter().all(is_new) {

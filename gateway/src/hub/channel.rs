@@ -13,6 +13,7 @@ use broker::{Position, Publication};
 use parking_lot::Mutex;
 
 use super::block::{self, Block};
+use super::fanout::{self, Helpers};
 use super::listeners::{Listener, Listeners};
 use crate::connection::{Connection, Overflow};
 use crate::metrics::Metrics;
@@ -60,10 +61,17 @@ pub(crate) struct Incomplete;
 pub(crate) struct Channel {
     name: Arc<str>,
     overflow: Overflow,
-    metrics: Arc<Metrics>,
+    common: Arc<Common>,
     /// Locked for moments only, also while a delivery is being written.
     waiting: Mutex<Vec<Arrived>>,
     state: Mutex<State>,
+}
+
+/// What all channels of a node share.
+#[derive(Debug)]
+pub(super) struct Common {
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) helpers: Helpers,
 }
 
 #[derive(Debug, Default)]
@@ -96,11 +104,11 @@ struct Joining {
 }
 
 impl Channel {
-    pub(super) fn new(name: Arc<str>, overflow: Overflow, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(name: Arc<str>, overflow: Overflow, common: Arc<Common>) -> Self {
         Self {
             name,
             overflow,
-            metrics,
+            common,
             waiting: Mutex::default(),
             state: Mutex::default(),
         }
@@ -279,7 +287,7 @@ impl Channel {
     fn arrive(
         &self,
         state: &mut State,
-        block: &mut Block<'_>,
+        block: &mut Block,
         epoch: Arc<str>,
         publication: Publication,
     ) -> Delivered {
@@ -307,7 +315,7 @@ impl Channel {
         Delivered::Done
     }
 
-    fn block(&self) -> Block<'_> {
+    fn block(&self) -> Block {
         Block::new(&self.name)
     }
 
@@ -316,7 +324,7 @@ impl Channel {
     fn add(
         &self,
         state: &mut State,
-        block: &mut Block<'_>,
+        block: &mut Block,
         epoch: &Arc<str>,
         publication: &Publication,
     ) {
@@ -339,19 +347,24 @@ impl Channel {
     }
 
     /// Sends a block to all who listen, and empties it.
-    fn send(&self, state: &State, block: &mut Block<'_>) {
+    fn send(&self, state: &mut State, block: &mut Block) {
         let count = block.len() as u64;
         if count == 0 {
             return;
         }
         let _spans = block.spans();
-        let mut dropped = 0;
-        for listener in state.listeners.iter() {
-            dropped += block.send(&listener.connection, listener.after, self.overflow);
-        }
-        let listeners = state.listeners.len() as u64;
-        self.metrics.delivered(count, listeners * count, dropped);
-        block.clear();
+        let listeners = &mut state.listeners;
+        let deliveries = listeners.len() as u64 * count;
+        let dropped = if fanout::is_worth_help(listeners) {
+            let block = mem::replace(block, self.block());
+            fanout::send(block, listeners, self.overflow, &self.common.helpers)
+        } else {
+            let send = |one: &Listener| block.send(&one.connection, one.after, self.overflow);
+            let dropped = listeners.iter().map(send).sum();
+            block.clear();
+            dropped
+        };
+        self.common.metrics.delivered(count, deliveries, dropped);
     }
 
     /// Sends one publication to one connection: what arrived while it was joining.
@@ -413,7 +426,7 @@ impl Channel {
                 self.add(state, &mut block, &epoch, &publication);
             }
         } else {
-            self.metrics.insufficient_state();
+            self.common.metrics.insufficient_state();
             for listener in state.listeners.remove_where(|one| one.positioned) {
                 listener.connection.post(Event::PositionLost {
                     channel: Arc::clone(&self.name),
@@ -540,6 +553,14 @@ mod tests {
     use crate::poller::Poller;
     use crate::poller::tests::connect;
 
+    fn channel() -> Channel {
+        let common = Common {
+            metrics: Arc::new(Metrics::register(&mut Registry::default())),
+            helpers: Helpers::new(0),
+        };
+        Channel::new("room".into(), Overflow::Disconnect, Arc::new(common))
+    }
+
     async fn listener(after: u64) -> Listener {
         let (connection, _client) = connect(&Poller::new().unwrap()).await;
         Listener {
@@ -552,8 +573,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_hole_is_repaired_though_the_subscription_that_met_it_fails() {
-        let metrics = Arc::new(Metrics::register(&mut Registry::default()));
-        let channel = Channel::new("room".into(), Overflow::Disconnect, metrics);
+        let channel = channel();
         let epoch: Arc<str> = "epoch".into();
         let there = channel.go_live(&epoch, listener(0).await);
         assert_eq!(there, (Delivered::Done, Ok(())));
@@ -572,8 +592,7 @@ mod tests {
     /// What a client was answered may end before what the others have got already.
     #[tokio::test]
     async fn who_comes_with_an_old_position_is_told_so() {
-        let metrics = Arc::new(Metrics::register(&mut Registry::default()));
-        let channel = Channel::new("c".into(), Overflow::Disconnect, metrics);
+        let channel = channel();
         let epoch: Arc<str> = "e".into();
         let (_, first) = channel.go_live(&epoch, listener(0).await);
         assert!(first.is_ok());
