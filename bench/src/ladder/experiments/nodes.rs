@@ -6,13 +6,19 @@ use crate::ladder::experiment::{Bound, Experiment, Subject, Task, Work};
 use crate::ladder::scale::Scale;
 use crate::server::{Backing, Server, Setup};
 
+/// One publisher for each of 8 nodes, and as many where there are fewer nodes. What one client
+/// says comes in one read: with one publisher per node, one node was given the whole load by a
+/// single client, and eight by eight.
+const PUBLISHERS: usize = 8;
+
 /// The subject that more nodes are compared with.
 pub(super) const ONE_NODE: &str = "one node";
 
 /// The same load on more nodes.
 pub(super) fn nodes(scale: Scale) -> Experiment {
     let size = scale.size();
-    let arguments = at_a_rate(scale);
+    let mut arguments = at_a_rate(scale);
+    arguments.extend(["--publishers".to_owned(), PUBLISHERS.to_string()]);
     // One load generator for all of them: one for each node would be eight more processes
     // for the same two processors, and what they cost the nodes would be counted as theirs.
     let on = |label, nodes| {
