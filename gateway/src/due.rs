@@ -40,6 +40,16 @@ impl<T> Due<T> {
         }
     }
 
+    /// The same, unless something waits already.
+    pub(crate) fn add_if_idle(&self, item: T) {
+        let mut items = self.items.lock();
+        if items.is_empty() {
+            items.push(item);
+            drop(items);
+            self.task.wake();
+        }
+    }
+
     /// Calls `each` with whatever is added, for ever. One task at a time may do so.
     pub(crate) async fn run(&self, mut each: impl FnMut(T)) {
         loop {
@@ -75,6 +85,17 @@ mod tests {
     use std::cell::RefCell;
 
     use super::*;
+
+    #[tokio::test]
+    async fn who_has_something_to_do_is_given_no_more_if_not_idle() {
+        let due = Due::default();
+        due.add_if_idle(1);
+        due.add_if_idle(2);
+        due.add(3);
+        assert_eq!(due.next().await, [1, 3]);
+        due.add_if_idle(4);
+        assert_eq!(due.next().await, [4]);
+    }
 
     /// Also what is added meanwhile is done, in its order, and nobody waits until all is.
     #[tokio::test]

@@ -27,6 +27,9 @@ const WORTH_HELP: usize = 256;
 const PART: usize = 64;
 
 /// The threads that can be asked, by their number.
+///
+/// What one of them is asked for is bounded: nobody asks a thread that has not come to the
+/// last yet, and whoever asks has one fan-out under way.
 #[derive(Debug)]
 pub(crate) struct Helpers(Box<[Due<Arc<Fanout>>]>);
 
@@ -47,12 +50,14 @@ impl Helpers {
         asked.run(help).await;
     }
 
-    /// Asks others than this thread.
+    /// Asks so many others than this thread, beginning with the next one.
     fn ask(&self, fanout: &Arc<Fanout>, wanted: usize) {
-        let here = reactor::current();
-        let others = (0..self.0.len()).filter(|number| Some(*number) != here);
-        for number in others.take(wanted) {
-            self.0[number].add(Arc::clone(fanout));
+        let (before, after) = match reactor::current() {
+            Some(here) => (&self.0[..here], &self.0[here + 1..]),
+            None => (&self.0[..], &[][..]),
+        };
+        for other in after.iter().chain(before).take(wanted) {
+            other.add_if_idle(Arc::clone(fanout));
         }
     }
 }
