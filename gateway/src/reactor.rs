@@ -71,7 +71,7 @@ impl Reactors {
                 number,
                 handle: runtime.handle().clone(),
                 poller: Arc::clone(&poller),
-                wheel: Wheel::new(clock),
+                wheel: Wheel::new(clock, number, count),
                 deliveries: Deliveries::default(),
             }));
             let stopped = stopped.clone();

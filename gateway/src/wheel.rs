@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Clock, Millis};
 use crate::connection::Connection;
 
-/// Time per slot, in milliseconds: how late a timer may fire.
+/// Time per slot, in milliseconds. A timer may fire two of it late.
 const SLOT: Millis = 100;
 /// Connections that are pinged together because they came together.
 const GROUP: u32 = 64;
@@ -25,6 +25,8 @@ const SLOTS: usize = 512;
 #[derive(Debug)]
 pub(crate) struct Wheel {
     clock: Clock,
+    /// How long after the beginning of a slot the wheel turns to it, in milliseconds.
+    lag: Millis,
     slots: Box<[Slot]>,
     /// Connections that were given a time for their first ping.
     joined: AtomicU32,
@@ -58,10 +60,12 @@ struct PingedSlot {
 }
 
 impl Wheel {
-    /// An empty wheel.
-    pub(crate) fn new(clock: Clock) -> Self {
+    /// An empty wheel, number `number` of `wheels` that turn one after the other: what
+    /// all clients of one are asked at once is answered while the others are still.
+    pub(crate) fn new(clock: Clock, number: usize, wheels: usize) -> Self {
         Self {
             clock,
+            lag: SLOT * number as u64 / wheels.max(1) as u64,
             slots: (0..SLOTS).map(|_| Slot::default()).collect(),
             joined: AtomicU32::new(rand::random()),
             wakes_for: AtomicU64::new(0),
@@ -115,16 +119,16 @@ impl Wheel {
     /// Turns until cancelled. Between two turns it sleeps until there is something to
     /// do: an idle processor that is woken for nothing costs more than a ping does.
     pub(crate) async fn run(&self, cancelled: CancellationToken) {
-        let mut done = self.clock.now() / SLOT;
+        let mut done = self.current();
         loop {
             let next = self.next_after(done);
-            let wait = (next * SLOT).saturating_sub(self.clock.now());
+            let wait = (next * SLOT + self.lag).saturating_sub(self.clock.now());
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_millis(wait)) => {}
                 () = self.earlier.notified() => continue,
                 () = cancelled.cancelled() => return,
             }
-            let current = self.clock.now() / SLOT;
+            let current = self.current();
             // After a long pause one turn visits every slot there is.
             let first = done.max(current.saturating_sub(SLOTS as u64 - 1)) + 1;
             for number in first..=current {
@@ -132,6 +136,11 @@ impl Wheel {
             }
             done = done.max(current);
         }
+    }
+
+    /// The slot that it has come to.
+    fn current(&self) -> u64 {
+        self.clock.now().saturating_sub(self.lag) / SLOT
     }
 
     /// The first slot after `done` that holds something, or the last of a turn.
@@ -231,7 +240,7 @@ mod tests {
         fn start() -> Self {
             let clock = Clock::start();
             Self {
-                wheel: Arc::new(Wheel::new(clock)),
+                wheel: Arc::new(Wheel::new(clock, 0, 1)),
                 poller: Poller::new().unwrap(),
                 clients: Vec::new(),
             }
@@ -351,10 +360,39 @@ mod tests {
         running.stop().await;
     }
 
+    /// What is due at the same time is done by one wheel after the other.
+    #[tokio::test(start_paused = true)]
+    async fn wheels_take_turns() {
+        let clock = Clock::start();
+        let poller = Poller::new().unwrap();
+        let at = clock.now() + 10 * SLOT;
+        let mut pinged = Vec::new();
+        for number in [0, 1, 2, 3] {
+            let wheel = Arc::new(Wheel::new(clock, number, 4));
+            let (connection, client) = connect(&poller).await;
+            connection.connected(&Arc::from("user"), at);
+            wheel.add(&connection, at);
+            let stop = CancellationToken::new();
+            let stopped = stop.clone();
+            let running = tokio::spawn(async move { wheel.run(stopped).await });
+            pinged.push((connection, client, stop, running));
+        }
+        let mut after = Vec::new();
+        for (connection, client, stop, running) in pinged {
+            client.readable().await.unwrap();
+            after.push(clock.now() % SLOT);
+            assert!(clock.now() >= at && clock.now() < at + 2 * SLOT);
+            stop.cancel();
+            running.await.unwrap();
+            drop(connection);
+        }
+        assert_eq!(after, [0, 25, 50, 75]);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_crowd_is_pinged_in_groups_that_are_spread_evenly() {
         let clock = Clock::start();
-        let wheel = Wheel::new(clock);
+        let wheel = Wheel::new(clock, 0, 1);
         let interval = 25_000;
         let joining = (0..100 * GROUP).map(|_| wheel.first_ping(interval));
         let mut groups: Vec<Millis> = joining.collect();

@@ -96,7 +96,7 @@ mod tests {
             Self {
                 connection,
                 client,
-                wheel: Wheel::new(Clock::start()),
+                wheel: Wheel::new(Clock::start(), 0, 1),
                 _poller: poller,
             }
         }
