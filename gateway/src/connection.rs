@@ -474,9 +474,8 @@ impl Connection {
     }
 
     /// The poller was called, and comes: the task has to work.
-    pub(crate) fn on_call(&self) -> bool {
+    pub(crate) fn on_call(&self) {
         self.shared.lock().readiness.on_call();
-        true
     }
 
     /// Where it is polled.

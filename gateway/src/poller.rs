@@ -150,8 +150,11 @@ impl Poller {
 
     /// Polls the tasks that are called, for ever.
     pub(crate) async fn answer_calls(&self) {
-        let answer = |number| self.poll(number, Connection::on_call);
-        self.called.run(answer).await;
+        let come = |connection: &Connection| {
+            connection.on_call();
+            true
+        };
+        self.called.run(|number| self.poll(number, come)).await;
     }
 
     /// Looks at the sockets that have something, and polls the tasks that have to work for
