@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tracing::Span;
 use wire::{Disconnect, Format, Push, PushBody, Reply, ReplyBody};
 
+use super::listeners::Listener;
 use crate::connection::{Closing, Connection, Overflow, Sent};
 use crate::convert;
 use crate::websocket::frame;
@@ -83,6 +84,18 @@ impl Block {
             span
         });
         spans.collect()
+    }
+
+    /// Sends these listeners what they do not have yet. Returns how many publications
+    /// were dropped.
+    pub(super) fn send_to<'a>(
+        &self,
+        listeners: impl Iterator<Item = &'a Listener>,
+        overflow: Overflow,
+    ) -> u64 {
+        listeners
+            .map(|one| self.send(&one.connection, one.after, overflow))
+            .sum()
     }
 
     /// Sends a connection what it does not have yet: publications after the offset

@@ -359,8 +359,7 @@ impl Channel {
             let block = mem::replace(block, self.block());
             fanout::send(block, listeners, self.overflow, &self.common.helpers)
         } else {
-            let send = |one: &Listener| block.send(&one.connection, one.after, self.overflow);
-            let dropped = listeners.iter().map(send).sum();
+            let dropped = block.send_to(listeners.iter(), self.overflow);
             block.clear();
             dropped
         };

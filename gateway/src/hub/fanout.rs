@@ -185,11 +185,8 @@ impl Part<'_> {
         let Some(load) = &self.load else {
             return;
         };
-        for listener in load.listeners.iter().skip(start).take(PART) {
-            self.dropped += load
-                .block
-                .send(&listener.connection, listener.after, load.overflow);
-        }
+        let listeners = load.listeners.iter().skip(start).take(PART);
+        self.dropped = load.block.send_to(listeners, load.overflow);
     }
 }
 
