@@ -413,6 +413,11 @@ impl Connection {
         true
     }
 
+    /// Whether this slot holds it.
+    pub(crate) fn is_in_slot(&self, slot: u64) -> bool {
+        self.shared.lock().wheel_slot == slot
+    }
+
     /// A pong arrived. `false`: none was due.
     pub(crate) fn pong(&self, wheel: &Wheel) -> bool {
         self.answered(&mut self.shared.lock(), wheel)

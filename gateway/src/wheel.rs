@@ -170,10 +170,14 @@ impl Wheel {
         let now = self.clock.now();
         let due = std::mem::take(&mut *slot.due.lock());
         for entry in due {
-            if let Some(connection) = entry.upgrade()
-                && connection.leave_slot(number)
-            {
+            let Some(connection) = entry.upgrade() else {
+                continue;
+            };
+            if connection.leave_slot(number) {
                 self.visit(&connection, entry, now);
+            } else if connection.is_in_slot(number + SLOTS as u64) {
+                // It came while the wheel had not turned to this one yet.
+                slot.due.lock().push(entry);
             }
         }
         let late = std::mem::take(&mut *slot.late.lock());
@@ -357,6 +361,23 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(2 * SLOT + 1)).await;
             assert!(is_late(&connection), "{ping_at}");
         }
+        running.stop().await;
+    }
+
+    /// While nothing is due the wheel stands, and what is far ahead comes into a slot that
+    /// it has yet to turn to for the time before.
+    #[tokio::test(start_paused = true)]
+    async fn who_is_due_far_ahead_is_not_lost_by_a_wheel_that_stood() {
+        let mut server = Server::start();
+        let running = server.run();
+        tokio::time::sleep(Duration::from_millis(10 * SLOT)).await;
+        let ahead = 2 * SLOT * SLOTS as u64;
+        let connection = server.connect(server.wheel.clock.now() + ahead).await;
+        let timeout = Config::default().client.pong_timeout.get();
+        tokio::time::sleep(Duration::from_millis(ahead) + timeout).await;
+        assert!(!is_late(&connection));
+        tokio::time::sleep(Duration::from_millis(2 * SLOT + 1)).await;
+        assert!(is_late(&connection));
         running.stop().await;
     }
 
