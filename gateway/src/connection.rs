@@ -489,15 +489,21 @@ impl Connection {
     }
 
     /// Holds frames back until [`Self::uncork`], which writes them together.
-    fn cork(&self) {
+    pub(crate) fn cork(&self) {
         self.shared.lock().corked = true;
     }
 
-    fn uncork(&self) {
+    /// See [`Self::cork`]. What the socket does not take is left to the task.
+    pub(crate) fn uncork(&self) {
         let mut shared = self.shared.lock();
         shared.corked = false;
-        if !shared.outbox.is_empty() && self.flush_locked(&mut shared).is_err() {
-            self.start_closing(&mut shared, Closing::Lost);
+        if shared.outbox.is_empty() {
+            return;
+        }
+        match self.flush_locked(&mut shared) {
+            Ok(true) => {}
+            Ok(false) => shared.readiness.call(&self.seat),
+            Err(_) => self.start_closing(&mut shared, Closing::Lost),
         }
     }
 
@@ -531,6 +537,12 @@ impl Connection {
             Format::Json => Bytes::from_static(&[0x81, 2, b'{', b'}']),
             Format::Protobuf => Bytes::from_static(&[0x82, 1, 0]),
         }
+    }
+
+    /// Whether something waits that a socket which has taken everything so far is to take.
+    pub(crate) fn is_ready_to_write(&self) -> bool {
+        let shared = self.shared.lock();
+        !shared.outbox.is_empty() && shared.readiness.is_writable() && shared.closing.is_none()
     }
 
     /// Bytes that wait in the outbox.

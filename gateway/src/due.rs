@@ -50,17 +50,25 @@ impl<T> Due<T> {
         }
     }
 
-    /// Calls `each` with whatever is added, for ever. One task at a time may do so.
-    pub(crate) async fn run(&self, mut each: impl FnMut(T)) {
+    /// Whether nothing waits.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.items.lock().is_empty()
+    }
+
+    /// Calls `each` with whatever is added, for ever, and `then` whenever others are about
+    /// to get their turn. One task at a time may do so.
+    pub(crate) async fn run(&self, mut each: impl FnMut(T), mut then: impl FnMut()) {
         loop {
             for (done, item) in self.next().await.into_iter().enumerate() {
                 if done > 0 && done % IN_A_ROW == 0 {
+                    then();
                     yield_now().await;
                 }
                 each(item);
             }
+            then();
             // Only if there is more: a turn that is given for nothing is a system call.
-            if !self.items.lock().is_empty() {
+            if !self.is_idle() {
                 yield_now().await;
             }
         }
@@ -82,7 +90,7 @@ impl<T> Due<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
+    use std::cell::{Cell, RefCell};
 
     use super::*;
 
@@ -112,16 +120,19 @@ mod tests {
                 due.add(item + MANY);
             }
         };
+        let told = Cell::new(0);
+        let then = || told.set(done.borrow().len());
         let mut turns = vec![0];
         let others = async {
             while done.borrow().len() < 2 * MANY {
+                assert_eq!(told.get(), done.borrow().len());
                 turns.push(done.borrow().len());
                 yield_now().await;
             }
         };
         tokio::select! {
             biased;
-            () = due.run(each) => {}
+            () = due.run(each, then) => {}
             () = others => {}
         }
         assert_eq!(done.into_inner(), (0..2 * MANY).collect::<Vec<_>>());

@@ -24,6 +24,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::connection::Rules;
 use crate::control;
+use crate::deliveries::Deliveries;
 use crate::hub::{Arrival, Channel, Delivered, Hub};
 use crate::metrics::Metrics;
 use crate::namespaces::{Namespace, Namespaces};
@@ -143,6 +144,11 @@ impl Node {
     /// The timers of the connections that live on this thread.
     pub(crate) fn wheel(&self) -> &Wheel {
         &self.reactors.here_or(0).wheel
+    }
+
+    /// What is to be delivered by this thread.
+    pub(crate) fn deliveries(&self) -> &Deliveries {
+        &self.reactors.here_or(0).deliveries
     }
 
     /// What runs the connections that live on this thread.

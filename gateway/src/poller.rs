@@ -154,7 +154,8 @@ impl Poller {
             connection.on_call();
             true
         };
-        self.called.run(|number| self.poll(number, come)).await;
+        let answer = |number| self.poll(number, come);
+        self.called.run(answer, || {}).await;
     }
 
     /// Looks at the sockets that have something, and polls the tasks that have to work for
@@ -309,7 +310,7 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::config::Config;
-    use crate::connection::Rules;
+    use crate::connection::{Overflow, Rules};
     use crate::socket::Socket;
 
     /// Seats a connection of the default configuration; and the other end of its socket.
@@ -355,6 +356,33 @@ pub(crate) mod tests {
         panics.seat().call();
         works.seat().call();
         assert_eq!(run_until(&poller, said).await, "it works");
+    }
+
+    /// Who was uncorked by somebody else than its task may rest.
+    #[tokio::test]
+    async fn what_a_socket_does_not_take_when_uncorked_is_for_the_task() {
+        let poller = Poller::new().unwrap();
+        let (connection, _client) = connect(&poller).await;
+        let frame = Bytes::from(vec![0; 64 * 1024]);
+        while connection.queued_bytes() == 0 {
+            connection.send(&frame, Overflow::Disconnect);
+        }
+        let number = connection.seat().number;
+        let polled = || {
+            let (say, said) = oneshot::channel();
+            let work = async move {
+                say.send(()).unwrap();
+                std::future::pending().await
+            };
+            poller.put(number, State::Works(Box::pin(work)));
+            said
+        };
+        run_until(&poller, polled()).await;
+
+        connection.cork();
+        connection.send(&frame, Overflow::Disconnect);
+        connection.uncork();
+        run_until(&poller, polled()).await;
     }
 
     /// Woken while it is polled, by another thread, a task is polled once more.

@@ -118,10 +118,10 @@ impl Reactor {
     /// asked whether it is to stop: they run for whatever any client does.
     pub(crate) fn run(self: &Arc<Self>, node: &Arc<Node>) {
         let loops = [
-            self.spawn(
-                node,
-                |on, node| async move { on.deliveries.run(&node).await },
-            ),
+            self.spawn(node, |on, node| async move {
+                let after = |channel: &_, delivered| node.after(channel, delivered);
+                on.deliveries.run(after).await;
+            }),
             self.spawn(node, |on, node| async move {
                 node.hub.helpers().run(on.number).await;
             }),

@@ -179,6 +179,8 @@ impl Task {
         if !messages.is_empty() {
             let work = Box::pin(self.session.on_messages(messages));
             supervise(&self.connection, work).await;
+            let deliveries = self.session.node().deliveries();
+            deliveries.uncork_after(&self.connection);
         }
     }
 
@@ -190,6 +192,7 @@ impl Task {
             }
         });
         supervise(&self.connection, work).await;
+        self.connection.uncork();
     }
 }
 
@@ -244,7 +247,7 @@ impl Connection {
     fn poll_flush(&self, cx: &mut Context<'_>, stall: &mut Stall) {
         loop {
             let before = self.queued_bytes();
-            if before == 0 && !self.socket.holds_back() {
+            if self.is_corked() || (before == 0 && !self.socket.holds_back()) {
                 *stall = None;
                 return;
             }
@@ -268,6 +271,10 @@ impl Connection {
         }
     }
 
+    fn is_corked(&self) -> bool {
+        self.shared.lock().corked
+    }
+
     fn is_writable(&self) -> bool {
         self.shared.lock().readiness.is_writable()
     }
@@ -280,20 +287,22 @@ impl Connection {
 impl Shared {
     /// But for the socket.
     fn has_nothing_to_do(&self) -> bool {
-        self.closing.is_none() && self.mailbox.is_none() && self.outbox.is_empty()
+        let writes = !self.corked && !self.outbox.is_empty();
+        self.closing.is_none() && self.mailbox.is_none() && !writes
     }
 }
 
-/// Lets the session work. What it sends between two waits is written together; and
-/// the outbox is written also while the session waits for something else.
+/// Lets the session work. What it sends between two waits is written together, and what
+/// it sends last once the connection is uncorked; and the outbox is written also while
+/// the session waits for something else.
 async fn supervise(connection: &Connection, mut work: Pin<Box<impl Future<Output = ()>>>) {
     let mut stall = None;
     let mut first = true;
     poll_fn(|cx| {
         connection.cork();
         let done = work.as_mut().poll(cx);
-        connection.uncork();
         if done.is_pending() {
+            connection.uncork();
             if std::mem::take(&mut first) {
                 connection.set_busy(true);
             }

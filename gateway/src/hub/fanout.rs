@@ -47,7 +47,7 @@ impl Helpers {
                 asked.add(fanout);
             }
         };
-        asked.run(help).await;
+        asked.run(help, || {}).await;
     }
 
     /// Asks so many others than this thread, beginning with the next one.
