@@ -6,22 +6,21 @@
 //! about, is seen here and stops delivery until [`Channel::finish_repair`] has
 //! filled it or said that it cannot be.
 
+mod state;
+
 use std::mem;
 use std::sync::Arc;
 
 use broker::{Position, Publication};
 use parking_lot::Mutex;
 
+use self::state::{BUFFERED, Joining, Next, State};
 use super::block::{self, Block};
 use super::fanout::{self, Helpers};
-use super::listeners::{Listener, Listeners};
+use super::listeners::Listener;
 use crate::connection::{Connection, Overflow};
 use crate::metrics::Metrics;
 use crate::session::Event;
-
-/// Publications that wait for a client whose subscription is being made, or for a
-/// repair. More mean that recovering is cheaper than waiting.
-const BUFFERED: usize = 4096;
 
 /// Publications that wait to be delivered. Whoever brings one more delivers them.
 const WAITING: usize = 1024;
@@ -72,35 +71,6 @@ pub(crate) struct Channel {
 pub(super) struct Common {
     pub(super) metrics: Arc<Metrics>,
     pub(super) helpers: Helpers,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    listeners: Listeners,
-    /// Boxed, as `repairing`, for what is seldom there.
-    #[expect(clippy::box_collection, reason = "small in each channel")]
-    joining: Option<Box<Vec<Joining>>>,
-    /// The epoch that offsets belong to; `None` until the first is known.
-    epoch: Option<Arc<str>>,
-    /// Offset of the newest publication delivered; `None`: none was yet.
-    offset: Option<u64>,
-    /// What arrived since a repair began.
-    #[expect(clippy::box_collection, reason = "small in each channel")]
-    repairing: Option<Box<Vec<Arrived>>>,
-    /// The broker did not know the channel when positions were last compared.
-    unknown: bool,
-    /// Subscriptions that hold the channel; at 0 it may be removed.
-    members: usize,
-    subscribed: bool,
-    /// Removed from the hub: nobody may enter any more.
-    removed: bool,
-}
-
-#[derive(Debug)]
-struct Joining {
-    connection: Arc<Connection>,
-    /// `None`: more arrived than may wait.
-    buffer: Option<Vec<Arrived>>,
 }
 
 impl Channel {
@@ -454,93 +424,6 @@ impl Channel {
         }
         self.send(state, &mut block);
         delivered
-    }
-}
-
-/// How an offset relates to what was delivered.
-enum Next {
-    Expected,
-    Seen,
-    Hole,
-}
-
-impl State {
-    fn advance(&mut self, epoch: &Arc<str>, offset: u64) {
-        self.epoch = Some(Arc::clone(epoch));
-        self.offset = Some(offset);
-    }
-
-    fn next(&self, epoch: &Arc<str>, offset: u64) -> Next {
-        match (&self.epoch, self.offset) {
-            (Some(known), _) if known != epoch => {
-                if self.listeners.iter().any(|one| one.positioned) {
-                    Next::Hole
-                } else {
-                    Next::Expected
-                }
-            }
-            (_, Some(top)) if offset <= top => Next::Seen,
-            (_, Some(top)) if offset == top + 1 => Next::Expected,
-            (_, Some(_)) if self.listeners.iter().any(|one| one.positioned) => Next::Hole,
-            (_, Some(_)) => Next::Expected,
-            (_, None) => {
-                // The first one that this node sees: whoever has a position must
-                // have everything before it.
-                let mut positioned = self.listeners.iter().filter(|one| one.positioned);
-                if positioned.any(|one| one.after + 1 < offset) {
-                    Next::Hole
-                } else {
-                    Next::Expected
-                }
-            }
-        }
-    }
-
-    fn baseline(&self) -> Option<Position> {
-        let positioned = self.listeners.iter().filter(|one| one.positioned);
-        let lowest = positioned.map(|one| one.after).min()?;
-        Some(Position {
-            // Not known yet: any epoch will do for what comes first.
-            epoch: self.epoch.clone().unwrap_or_default(),
-            offset: self.offset.unwrap_or(lowest),
-        })
-    }
-
-    /// Whether others have got what follows this position; empty: it is none.
-    fn has_delivered_beyond(&self, epoch: &Arc<str>, offset: u64) -> bool {
-        !epoch.is_empty()
-            && self.epoch.as_ref() == Some(epoch)
-            && self.offset.is_some_and(|delivered| delivered > offset)
-    }
-
-    fn begin_repair(&mut self) -> Delivered {
-        self.repairing = Some(Box::default());
-        Delivered::Repair
-    }
-
-    fn take_joining(&mut self, connection: &Arc<Connection>) -> Option<Joining> {
-        let all = self.joining.as_mut()?;
-        let at = all
-            .iter()
-            .position(|one| Arc::ptr_eq(&one.connection, connection))?;
-        let joining = all.swap_remove(at);
-        if all.is_empty() {
-            self.joining = None;
-        }
-        Some(joining)
-    }
-}
-
-impl Joining {
-    fn keep(&mut self, epoch: &Arc<str>, publication: &Publication) {
-        let Some(buffer) = &mut self.buffer else {
-            return;
-        };
-        if buffer.len() < BUFFERED {
-            buffer.push((Arc::clone(epoch), publication.clone()));
-        } else {
-            self.buffer = None;
-        }
     }
 }
 
