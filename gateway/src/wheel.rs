@@ -65,7 +65,7 @@ impl Wheel {
     pub(crate) fn new(clock: Clock, number: usize, wheels: usize) -> Self {
         Self {
             clock,
-            lag: SLOT * number as u64 / wheels.max(1) as u64,
+            lag: SLOT * number as u64 / wheels as u64,
             slots: (0..SLOTS).map(|_| Slot::default()).collect(),
             joined: AtomicU32::new(rand::random()),
             wakes_for: AtomicU64::new(0),
