@@ -493,6 +493,11 @@ impl Connection {
         self.shared.lock().corked = true;
     }
 
+    /// The same as [`Self::uncork`] of a task that writes what waits right after.
+    fn uncork_to_write(&self) {
+        self.shared.lock().corked = false;
+    }
+
     /// See [`Self::cork`]. What the socket does not take is left to the task.
     pub(crate) fn uncork(&self) {
         let mut shared = self.shared.lock();

@@ -53,6 +53,12 @@ impl Readiness {
         }
     }
 
+    /// Whether the poller has yet to come.
+    #[cfg(test)]
+    pub(super) fn is_called(&self) -> bool {
+        self.called
+    }
+
     /// The task rests, if there is nothing to read.
     pub(super) fn rest(&mut self) -> bool {
         self.working = self.readable;

@@ -192,7 +192,7 @@ impl Task {
             }
         });
         supervise(&self.connection, work).await;
-        self.connection.uncork();
+        self.connection.uncork_to_write();
     }
 }
 
@@ -302,7 +302,7 @@ async fn supervise(connection: &Connection, mut work: Pin<Box<impl Future<Output
         connection.cork();
         let done = work.as_mut().poll(cx);
         if done.is_pending() {
-            connection.uncork();
+            connection.uncork_to_write();
             if std::mem::take(&mut first) {
                 connection.set_busy(true);
             }
@@ -401,7 +401,28 @@ async fn closed_by_client(connection: &Connection, reader: &mut Reader) {
 
 #[cfg(test)]
 mod tests {
+    use std::future::pending;
+
+    use futures_util::FutureExt;
+
     use super::*;
+    use crate::poller::Poller;
+    use crate::poller::tests::connect;
+
+    /// It waits for the socket and for what the session waits for, and not for itself.
+    #[tokio::test]
+    async fn who_waits_with_a_full_socket_is_polled_no_more_until_told() {
+        let (connection, _client) = connect(&Poller::new().unwrap()).await;
+        let frame = Bytes::from(vec![0; 64 * 1024]);
+        while connection.queued_bytes() == 0 {
+            connection.send(&frame, Overflow::Disconnect);
+        }
+        connection.on_call();
+        let waits = supervise(&connection, Box::pin(pending()));
+        assert!(waits.now_or_never().is_none());
+        assert!(connection.queued_bytes() > 0);
+        assert!(!connection.shared.lock().readiness.is_called());
+    }
 
     /// Every idle connection holds one of each.
     #[test]
